@@ -1,0 +1,46 @@
+# Two commands do it all on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Of `make faults`.
+MINUTES ?= 10
+SEED ?= 1
+
+.PHONY: demo test slurm lint unit bench faults clean
+
+demo: $(READY)
+	$(BIN)/python examples/hyperparameter_search/demo.py
+
+test: $(READY) slurm lint
+	$(BIN)/python -m pytest -n 2
+
+# A real Slurm and sshd for the tests, where they can be installed; without them those tests are skipped.
+slurm:
+	tests/slurm/install.sh
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest tests/unit
+
+bench: $(READY)
+	$(BIN)/python benchmarks/serial_throughput.py
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults --minutes $(MINUTES) --seed $(SEED)
+
+# A build/ folder of an earlier installation would ship modules that are gone.
+$(READY): setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	rm -rf build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mpi,postgres,staging,plot,demo]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
