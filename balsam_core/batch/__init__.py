@@ -1,0 +1,1 @@
+"""From a request for nodes to a batch job, and what became of it."""

@@ -1,0 +1,129 @@
+"""The command line: `main` runs it, and turns every deliberate error into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from balsam_core.cli.group import LazyGroup
+from balsam_core.errors import BalsamError
+
+OK, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_SECTIONS = {
+    "Sites": {
+        "init": "Make a site: a folder with a database of jobs.",
+        "which": "Show the current site, or list the known ones.",
+        "db": "Upgrade, copy, back up or restore the database.",
+        "server": "Control the PostgreSQL server of the site.",
+        "plugin": "List the installed plugins.",
+        "machine": "List the machines that there are presets for.",
+    },
+    "Jobs": {
+        "app": "Define an application that jobs run.",
+        "job": "Add a job, or a file of jobs.",
+        "mkchild": "Add a child of the job that runs this command.",
+        "dep": "Make one job wait for another.",
+        "ls": "List jobs, applications, workflows, launchers or batch jobs.",
+        "explain": "Say why a job, a batch job or a launcher is where it is.",
+        "modify": "Change a field of jobs or applications, or the state of jobs.",
+        "hold": "Keep jobs from starting.",
+        "release": "Let held jobs start again.",
+        "killjob": "Stop jobs; running ones too.",
+        "retry": "Send failed jobs back to be run again.",
+        "rm": "Delete jobs or applications.",
+        "clean": "Delete the files of jobs that have ended.",
+        "make_dummies": "Add jobs that do nothing, to try a site out.",
+    },
+    "Running": {
+        "launcher": "Run the jobs on the nodes at hand.",
+        "submit-launch": "Submit a batch job that runs a launcher.",
+        "cancel-launch": "Cancel a batch job.",
+        "service": "Keep batch jobs in the queue while work remains.",
+        "wait": "Wait until jobs have reached a state.",
+        "tail": "Follow what a job prints.",
+        "log": "Follow the log files of the site.",
+    },
+    "Looking back": {
+        "plot": "Plot nodes busy, jobs finished, jobs by state over time.",
+        "report": "Write a workflow's history into one HTML file.",
+    },
+    "Shell": {
+        "completion": "Print the script that completes commands in your shell.",
+    },
+}
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"balsam-core {version('balsam-core')}")
+        ctx.exit()
+
+
+balsam = LazyGroup(
+    _SECTIONS,
+    name="balsam",
+    help="Keeps a database of jobs and runs them inside batch allocations.",
+    epilog="Exit codes: 0 done, 1 error, 2 wrong usage. More: docs/command-line.md",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version.",
+        )
+    ],
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command of `balsam`; the exit code."""
+    try:
+        code = balsam.main(args, prog_name="balsam", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else OK
+    except BalsamError as error:
+        return _say(f"balsam: {error}", ERROR)
+    except click.UsageError as error:
+        return _say(_usage(error), USAGE)
+    except click.ClickException as error:
+        return _say(f"balsam: {error.format_message()}", error.exit_code)
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            return INTERRUPTED
+        return _say("balsam: aborted", ERROR)
+    except BrokenPipeError:
+        return _hush()
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        return _say(f"balsam: cannot write {error.filename or 'the output'}: {error.strerror}; free some space", ERROR)
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(line, err=True)
+    return code
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "balsam"
+    message = error.format_message().rstrip(".")
+    return f"{command}: {message[:1].lower()}{message[1:]}; see `{command} --help`"
+
+
+def _hush() -> int:
+    # What is left in the buffer goes nowhere: the interpreter would complain about it when it flushes at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ERROR

@@ -1,0 +1,1 @@
+"""The pilot: works the jobs of a site off inside an allocation."""

@@ -1,0 +1,54 @@
+"""The command line and the variables with which a job runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from balsam_core.errors import JobSpecError
+from balsam_core.models.app import AppSpec
+from balsam_core.models.job import Job
+
+_QUOTING = re.compile(r"['\"\\]")
+
+
+def job_words(job: Job, app: AppSpec) -> list[str]:
+    """The program and its arguments, split as a shell would but run without one; `~` is the user's home.
+
+    Raises JobSpecError when the quotes do not match.
+    """
+    line = " ".join(os.path.expanduser(word) for word in f"{app.executable} {job.args}".split())  # noqa: PTH111 - a word, not a path
+    try:
+        # Most lines have no quotes, and shlex takes 40 microseconds where split takes one.
+        words = shlex.split(line) if _QUOTING.search(line) else line.split()
+    except ValueError as error:
+        raise JobSpecError(f"the command {line!r} cannot be split into words: {error}") from error
+    if not words:
+        raise JobSpecError(f"the application {app.name!r} has no executable")
+    return words
+
+
+def in_envscript(words: Sequence[str], envscript: str) -> list[str]:
+    """The command as it runs after `source <envscript>`, in the one place where a shell is asked for."""
+    if not envscript:
+        return list(words)
+    return ["bash", "-c", f"source {shlex.quote(envscript)} && exec {shlex.join(words)}"]
+
+
+def job_environ(job: Job, *, site: Path, parents: Sequence[UUID], job_mode: str, launcher_nodes: int) -> dict[str, str]:
+    """The variables that a job or its scripts get beside the launcher's own environment."""
+    own: Mapping[str, str] = job.environ_vars
+    return {
+        "BALSAM_JOB_ID": str(job.job_id),
+        "BALSAM_PARENT_IDS": json.dumps([str(parent) for parent in parents]),
+        "BALSAM_DB_PATH": str(site),
+        "BALSAM_LAUNCHER_NODES": str(launcher_nodes),
+        "BALSAM_JOB_MODE": job_mode,
+        "OMP_NUM_THREADS": str(job.threads_per_rank),
+        **own,
+    }

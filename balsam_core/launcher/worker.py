@@ -1,0 +1,364 @@
+"""The worker process of one node: queues tasks, starts them, ends them, reports.
+
+`worker_client.py` starts it as `python -m balsam_core.launcher.worker FD PARENT_PID` would. The process is
+single-threaded, waits in one poll() and imports the standard library only. When its parent vanishes it SIGKILLs all
+that it started and ends; docs/spawner.md says why it is built so.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from typing import Any, cast
+
+from balsam_core.launcher import procfs
+from balsam_core.launcher.backlog import Backlog
+from balsam_core.launcher.channel import Channel, Message
+from balsam_core.launcher.journal import Journal
+from balsam_core.launcher.messages import Bound, Ended, How, Need, Recalled, Refused, Report, Started, Task
+from balsam_core.launcher.slots import Slots
+from balsam_core.launcher.spawner import (
+    CannotStart,
+    Child,
+    Spawner,
+    become_subreaper,
+    child_signals,
+    kill_everything,
+    reap,
+)
+
+# A busy worker reports this often, not once per task: each report wakes the launcher.
+_REPORT_SECONDS = 0.005
+# While a killed task's leader is gone and others of its group still use their grace, look for them this often.
+_LINGER_SECONDS = 0.1
+_TOO_SHORT = "the time left is too short"
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve the launcher at the other end of the socket until it is gone."""
+    os.set_inheritable(descriptor, False)
+    for signum in _IGNORED:  # the terminal or the scheduler signals everybody; the launcher decides what it means
+        signal.signal(signum, signal.SIG_IGN)
+    gc.set_threshold(100_000)  # nothing here makes cycles by the thousand; a long backlog is costly to look through
+    become_subreaper()
+    child_ended = child_signals()
+    channel = Channel(descriptor)
+    worker = Worker(channel)
+    try:
+        _serve(worker, channel, child_ended, parent)
+    finally:
+        kill_everything(lambda seconds: _wait(child_ended, seconds))
+
+
+class Worker:
+    """The tasks of one node and what is to happen to them; `handle`, `reap` and `tick` return at once."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._backlog = Backlog()
+        self._at_once: list[Task] = []
+        self._running: dict[str, _Running] = {}
+        self._by_pid: dict[int, _Running] = {}
+        self._timers: list[tuple[float, int, _Running, str]] = []
+        self._timer_count = 0
+        self._reports: list[Report] = []
+        self._last_report = 0.0
+        self._deadline: float | None = None
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """The first message: the node, the base environment and so on; see `start_worker`."""
+        self._spawner = Spawner(config["environment"])
+        self._slots = Slots(config["cpus"], config["numa"], config["gpus"], config["memory_mb"])
+        self._gpu_variable: str = config["gpu_variable"]
+        self._has_gpus = bool(config["gpus"])
+        self._grace_seconds: float = config["grace_seconds"]
+        self._journal = Journal(config["journal"]) if config["journal"] else None
+
+    def handle(self, message: Message) -> None:
+        """Do what the launcher asks; the names are the methods of `WorkerClient`."""
+        name, *arguments = message
+        getattr(self, f"_do_{name}")(*arguments)
+
+    def reap(self) -> None:
+        """Take in ended processes, and end what is left of their groups."""
+        for pid, code in reap(before=self._end_group):
+            running = self._by_pid.pop(pid, None)
+            if running is None:
+                continue  # an orphan that came to us as the subreaper
+            running.code = code
+            if running.how is None or running.is_forced or not _others(running, procfs.processes()):
+                self._finish(running)
+            else:
+                self._set_timer(_LINGER_SECONDS, running, "linger")
+
+    def tick(self) -> float | None:
+        """Do what is due, start what fits, report; the answer is the seconds until something is due again."""
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, _, running, what = heappop(self._timers)
+            if running.key in self._running and self._running[running.key] is running:
+                getattr(self, f"_{what}")(running)
+        self._start_what_fits()
+        return self._report()
+
+    # What the launcher asks.
+
+    def _do_configure(self, config: dict[str, Any]) -> None:
+        self.configure(config)
+
+    def _do_start(self, tasks: list[tuple[Any, ...]]) -> None:
+        for key, argv, cwd, output, env, make_cwd, need, bound, timeout_seconds, _ in tasks:
+            if key in self._running or key in self._backlog:
+                continue
+            task = Task(key, argv, cwd, output, env, make_cwd, Need(*need), bound and Bound(*bound), timeout_seconds)
+            if task.bound:
+                self._at_once.append(task)
+            elif reason := self._slots.never(task.need):
+                self._say(Refused(key, reason))
+            else:
+                self._backlog.add(task)
+        self._recall_too_long()
+
+    def _do_kill(self, keys: list[str], grace_seconds: float) -> None:
+        self.reap()  # what has ended by itself was not killed
+        self._recalled(self._backlog.remove(keys), "killed before it started")
+        running = [self._running[key] for key in keys if key in self._running]
+        self._terminate(running, How.KILLED, grace_seconds)
+
+    def _do_recall(self, keys: list[str] | None) -> None:
+        removed = self._backlog.remove(self._backlog.keys() if keys is None else keys)
+        self._say(Recalled(tuple(removed), "recalled"))
+
+    def _do_set_time_left(self, seconds: float | None) -> None:
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._recall_too_long()
+
+    def _recall_too_long(self) -> None:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            self._recalled(self._backlog.remove(self._backlog.longer_than(left)), _TOO_SHORT)
+
+    def _is_too_long(self, task: Task) -> bool:
+        needed = task.need.wall_seconds
+        return self._deadline is not None and needed is not None and time.monotonic() + needed > self._deadline
+
+    def _recalled(self, keys: list[str], reason: str) -> None:
+        if keys:
+            self._say(Recalled(tuple(keys), reason))
+
+    # From the queue to the process.
+
+    def _start_what_fits(self) -> None:
+        while batch := self._next_batch():
+            try:
+                if self._journal:
+                    self._journal.add(task.key for task, _ in batch)
+            except OSError as error:
+                for task, bound in batch:
+                    self._refuse(task, bound, f"cannot write the journal: {str(error.strerror).lower()}")
+                continue
+            for task, bound in batch:
+                self._start(task, bound)
+            self._spawner.rest()
+
+    def _next_batch(self) -> list[tuple[Task, Bound]]:
+        batch = [(task, task.bound or Bound()) for task in self._at_once]
+        self._at_once.clear()
+        while not self._slots.is_full and (found := self._backlog.take(self._slots)):
+            task, bound = found
+            if self._is_too_long(task):
+                self._slots.release(bound, task.need)
+                self._say(Recalled((task.key,), _TOO_SHORT))
+            else:
+                batch.append(found)
+        return batch
+
+    def _start(self, task: Task, bound: Bound) -> None:
+        changes = task.env
+        if bound.gpus or (self._has_gpus and not task.bound):  # no GPUs given: none to be seen
+            changes = {self._gpu_variable: ",".join(bound.gpus), **changes}
+        try:
+            environment = self._spawner.environment(changes)
+            child = self._spawner.spawn(task.argv, environment, task.cwd, task.make_cwd, task.output, bound)
+        except CannotStart as error:
+            self._refuse(task, bound, str(error))
+            return
+        running = _Running(task, child, bound)
+        self._running[task.key] = self._by_pid[child.pid] = running
+        self._say(Started(task.key, child.pid, child.boottime_seconds, bound.cpus, bound.gpus))
+        if task.timeout_seconds is not None:
+            self._set_timer(task.timeout_seconds, running, "time_out")
+
+    def _refuse(self, task: Task, bound: Bound, reason: str) -> None:
+        if not task.bound:
+            self._slots.release(bound, task.need)
+        self._say(Refused(task.key, reason))
+
+    # From the process to its end.
+
+    def _time_out(self, running: _Running) -> None:
+        self.reap()
+        if running.key in self._running and running.how is None:
+            self._terminate([running], How.TIMED_OUT, self._grace_seconds)
+
+    def _terminate(self, several: list[_Running], how: How, grace_seconds: float) -> None:
+        table = procfs.processes() if several else []
+        for running in several:
+            running.how = running.how or how
+            running.family = procfs.descendants(table, [running.child.pid])
+            _signal(running, signal.SIGTERM)
+            _signal(running, signal.SIGCONT)  # a stopped process gets its SIGTERM only now
+            self._set_timer(max(grace_seconds, 0), running, "force")
+
+    def _force(self, running: _Running) -> None:
+        table = procfs.processes()
+        running.is_forced = True
+        running.family += procfs.descendants(table, [running.child.pid]) + _others(running, table)
+        _signal(running, signal.SIGKILL)
+        if running.code is not None:
+            self._finish(running)
+
+    def _linger(self, running: _Running) -> None:
+        if _others(running, procfs.processes()):
+            self._set_timer(_LINGER_SECONDS, running, "linger")
+        else:
+            self._finish(running)
+
+    def _end_group(self, pid: int) -> None:
+        """The leader is a zombie: kill the rest of its group, unless it was given a grace to end by itself."""
+        running = self._by_pid.get(pid)
+        if running and (running.how is None or running.is_forced):
+            procfs.send_group(pid, signal.SIGKILL)
+
+    def _finish(self, running: _Running) -> None:
+        code = running.code or 0
+        for one in running.family:
+            procfs.send(one, signal.SIGKILL)
+        del self._running[running.key]
+        if not running.task.bound:
+            self._slots.release(running.bound, running.task.need)
+        how = cast(How, (running.how or How.EXITED).value)  # marshal takes no enum
+        tail = running.child.tail() if code or running.how else ""
+        seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - running.child.boottime_seconds
+        self._say(Ended(running.key, code, how, seconds, tail))
+
+    # Timers and reports.
+
+    def _set_timer(self, seconds: float, running: _Running, what: str) -> None:
+        if len(self._timers) > 64 + 4 * len(self._running):  # most of them are of tasks that have ended
+            self._timers = [timer for timer in self._timers if timer[2].key in self._running]
+            heapify(self._timers)
+        self._timer_count += 1
+        heappush(self._timers, (time.monotonic() + seconds, self._timer_count, running, what))
+
+    def _say(self, report: Report) -> None:
+        self._reports.append(report)
+
+    def _report(self) -> float | None:
+        now = time.monotonic()
+        due = self._last_report + _REPORT_SECONDS - now
+        if self._reports and (due <= 0 or not self._backlog):
+            self._channel.put([(type(report).__name__, *report) for report in self._reports])
+            self._channel.flush()
+            self._reports = []
+            self._last_report = now
+        waits = [due] if self._reports else []
+        if self._timers:
+            waits.append(self._timers[0][0] - now)
+        return max(min(waits), 0) if waits else None
+
+
+class _Running:
+    """A task whose process was started and whose end is not reported yet."""
+
+    def __init__(self, task: Task, child: Child, bound: Bound) -> None:
+        self.key = task.key
+        self.task = task
+        self.child = child
+        self.bound = bound
+        self.how: How | None = None  # not None: we have begun to end it
+        self.is_forced = False
+        self.code: int | None = None  # not None: the leader has ended
+        self.family: list[procfs.Process] = []  # what it had started when we began to end it
+
+
+def _signal(running: _Running, signum: signal.Signals) -> None:
+    """Signal the task's group, and its descendants that left the group."""
+    if running.code is None:
+        procfs.send_group(running.child.pid, signum)
+    for one in running.family:
+        if one.group != running.child.pid or running.code is not None:
+            procfs.send(one, signum)
+
+
+def _others(running: _Running, table: Iterable[procfs.Process]) -> list[procfs.Process]:
+    """What is alive of the task besides its leader: in its group, in its session, or of the family that it had."""
+    leader = running.child.pid
+    family = {(one.pid, one.start_ticks) for one in running.family}
+    return [
+        one
+        for one in table
+        if (leader in (one.group, one.session) or (one.pid, one.start_ticks) in family)
+        and one.pid != leader
+        and not one.is_zombie
+    ]
+
+
+def _serve(worker: Worker, channel: Channel, child_ended: int, parent: int) -> None:
+    poll = select.poll()
+    poll.register(child_ended, select.POLLIN)
+    if (parent_ended := _end_of(parent)) is None:
+        return
+    if parent_ended >= 0:
+        poll.register(parent_ended, select.POLLIN)
+    socket = channel.fileno()
+    poll.register(socket, select.POLLIN)
+    seconds: float | None = None
+    while True:
+        if channel.has_unsent:
+            poll.modify(socket, select.POLLIN | select.POLLOUT)
+        for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000):
+            if descriptor == child_ended:
+                os.read(child_ended, 4096)
+                worker.reap()
+            elif descriptor == parent_ended:
+                return
+            else:
+                for message in channel.receive():
+                    worker.handle(message)
+                if channel.is_closed:
+                    return
+                if channel.has_unsent:
+                    channel.flush()
+                    poll.modify(socket, select.POLLIN)
+        seconds = worker.tick()
+
+
+def _wait(descriptor: int, seconds: float) -> None:
+    """Wait until it is readable, at most so long, and empty it."""
+    if select.select([descriptor], [], [], seconds)[0]:
+        os.read(descriptor, 4096)
+
+
+def _end_of(pid: int) -> int | None:
+    """A descriptor that becomes readable when the parent ends: should a copy of the socket outlive it.
+
+    None: it has ended already. -1: the kernel is too old, the socket alone must tell.
+    """
+    if os.getppid() != pid:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Types of what users type and what moves between the parts; no input or output."""

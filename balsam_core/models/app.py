@@ -1,0 +1,67 @@
+"""An application: the program that jobs run, with the scripts before and after it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class AppSpec(BaseModel):
+    """An application as a user defines it; `executable` may hold arguments, as a command line does."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    app_id: UUID = Field(default_factory=uuid4)
+    name: str
+    executable: str
+    description: str = ""
+    preprocess: str = ""
+    postprocess: str = ""
+    envscript: str = ""
+
+    @field_validator("name", "executable")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty")
+        return value
+
+    @field_validator("name", "executable", "preprocess", "postprocess", "envscript")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if _CONTROL.search(value):
+            raise ValueError(f"{value!r} holds a newline or a control character")
+        return value
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any]) -> AppSpec:
+        """The application of one database row."""
+        return cls.model_construct(**row)
+
+
+def resolved_command(command: str, cwd: Path) -> str:
+    """A command as `balsam app` stores it: a path is made absolute, a `.py` file runs with this Python.
+
+    A word without a slash that is no file of `cwd` (a program on PATH) stays as it is. Links are kept: the `python` of
+    a virtual environment is one.
+    """
+    words = command.split(maxsplit=1)
+    if not words:
+        return command
+    program, arguments = Path(words[0]).expanduser(), words[1:]
+    found = cwd / program
+    if found.is_file() or "/" in words[0]:
+        program = found
+    head = shlex.quote(str(program))
+    if program.suffix == ".py" and (found.is_file() or "/" in words[0]):
+        head = f"{shlex.quote(sys.executable)} {head}"
+    return " ".join([head, *arguments])

@@ -1,0 +1,1 @@
+"""Keeps the right batch jobs in the queue while work remains."""

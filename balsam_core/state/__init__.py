@@ -1,0 +1,1 @@
+"""The states of jobs, and the database that keeps them."""

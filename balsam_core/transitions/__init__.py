@@ -1,0 +1,1 @@
+"""What happens to a job between two states: parents, staging, scripts, recovery."""

@@ -1,0 +1,30 @@
+"""Where the working directory of a job lies, and its output in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from balsam_core.models.job import Job, safe_folder
+
+
+@dataclass(frozen=True)
+class Workdirs:
+    """The data folder of a site; job folders lie in it as `<workflow>/<name>_<first 8 of the id>`."""
+
+    data: Path
+
+    def of(self, job: Job) -> Path:
+        """A job's own working directory: the one that the user chose, or its folder; relative to the data folder."""
+        # pathlib's expanduser raises when there is no such user.
+        return self.data / os.path.expanduser(job.user_workdir or job.folder)  # noqa: PTH111
+
+    def output_of(self, job: Job) -> Path:
+        """The file that gets what a job prints, attempt after attempt."""
+        return self.of(job) / output_name(job)
+
+
+def output_name(job: Job) -> str:
+    """The name of that file in the working directory."""
+    return f"{safe_folder(job.name)}.out"

@@ -1,0 +1,1 @@
+"""The batch script templates, as package data."""
