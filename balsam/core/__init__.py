@@ -1,0 +1,1 @@
+"""The import paths `balsam.core.*` of Balsam 0.5."""

@@ -1,0 +1,1 @@
+"""The import paths `balsam.django_config.*` of Balsam 0.5."""

@@ -1,0 +1,1 @@
+"""The import paths `balsam.service.*` of Balsam 0.5."""

@@ -1,0 +1,1 @@
+"""`django.core` and `django.utils`: packages that hold nothing themselves."""
