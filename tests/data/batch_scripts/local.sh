@@ -1,0 +1,20 @@
+#!/bin/bash
+# qlaunch1: a batch job of the queue on this machine, which got its nodes and its walltime when it was submitted
+cd /site/qsubmit || exit 1
+# The submit command ran in the C locale; jobs run in the user's.
+unset LC_ALL
+export PATH=/opt/bin:"$PATH"
+export BALSAM_DB_PATH=/site
+
+/opt/bin/python -m balsam_core launcher --job-mode serial --wf-filter=TEST --time-limit-minutes=9.50 --launch-id=00000000-0000-0000-0000-000000000001 &
+launcher=$!
+# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
+trap 'signalled=1; kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
+while :; do
+    signalled=
+    wait "$launcher"
+    status=$?
+    # A signal cuts the wait short; the launcher may need a while to stop its jobs.
+    [ -n "$signalled" ] && [ "$status" -gt 128 ] || break
+done
+exit "$status"

@@ -1,0 +1,24 @@
+#!/bin/bash
+#COBALT -n 4
+#COBALT -t 60
+#COBALT --jobname qlaunch1
+#COBALT -q debug-cache-quad
+#COBALT -A datascience
+cd /site/qsubmit || exit 1
+# The submit command ran in the C locale; jobs run in the user's.
+unset LC_ALL
+export PATH=/opt/balsam/bin:"$PATH"
+export BALSAM_DB_PATH=/home/ada/site
+
+/opt/balsam/bin/python -m balsam_core launcher --job-mode serial --wf-filter=TEST --time-limit-minutes=58.00 --launch-id=00000000-0000-0000-0000-000000000001 &
+launcher=$!
+# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
+trap 'signalled=1; kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
+while :; do
+    signalled=
+    wait "$launcher"
+    status=$?
+    # A signal cuts the wait short; the launcher may need a while to stop its jobs.
+    [ -n "$signalled" ] && [ "$status" -gt 128 ] || break
+done
+exit "$status"

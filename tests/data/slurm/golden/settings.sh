@@ -1,0 +1,32 @@
+#!/bin/bash
+#SBATCH --job-name=qlaunch1
+#SBATCH --nodes=2
+#SBATCH --time=30
+#SBATCH --constraint=[rack1|rack2]
+#SBATCH --gres=gpu:2
+#SBATCH --mem=16G
+#SBATCH --no-requeue
+#SBATCH --signal=B:USR1@90
+#SBATCH --licenses=scratch:1
+#SBATCH --ntasks-per-node=8
+
+# MPICH's mpiexec reaches other nodes by srun: without this one would wait for the other.
+export SLURM_OVERLAP=1
+cd /site/qsubmit || exit 1
+# The submit command ran in the C locale; jobs run in the user's.
+unset LC_ALL
+export PATH=/opt/balsam/bin:"$PATH"
+export BALSAM_DB_PATH=/site
+
+/opt/balsam/bin/python -m balsam_core launcher --job-mode mpi --consume-all --time-limit-minutes=28.50 --launch-id=00000000-0000-0000-0000-000000000001 &
+launcher=$!
+# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
+trap 'signalled=1; kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
+while :; do
+    signalled=
+    wait "$launcher"
+    status=$?
+    # A signal cuts the wait short; the launcher may need a while to stop its jobs.
+    [ -n "$signalled" ] && [ "$status" -gt 128 ] || break
+done
+exit "$status"

@@ -1,0 +1,72 @@
+"""The command line and the variables of a job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from balsam_core.errors import JobSpecError
+from balsam_core.launcher.command import in_envscript, job_environ, job_words
+from balsam_core.models.app import AppSpec
+from balsam_core.workdirs import output_name
+from tests.helpers import make_job
+
+
+@pytest.mark.parametrize(
+    ("executable", "args", "words"),
+    [
+        ("prog", "", ["prog"]),
+        ("prog -v", "--n 3", ["prog", "-v", "--n", "3"]),
+        ("prog", """'{"e0": 10.0, "e1": 3}'""", ["prog", '{"e0": 10.0, "e1": 3}']),
+        ("~/bin/prog", "~ x~ --path=~/y", ["/home/me/bin/prog", "/home/me", "x~", "--path=~/y"]),
+        ("'/opt/my prog'", r"a\ b", ["/opt/my prog", "a b"]),
+        (
+            "prog",
+            "$HOME *.txt; rm x | y > z # no",
+            ["prog", "$HOME", "*.txt;", "rm", "x", "|", "y", ">", "z", "#", "no"],
+        ),
+        ("prog", "  many\t blanks \n in ", ["prog", "many", "blanks", "in"]),
+        ("prog", '""', ["prog", ""]),
+    ],
+)
+def test_a_command_is_split_into_words_without_a_shell(
+    executable: str, args: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert job_words(make_job(args=args), AppSpec(name="a", executable=executable)) == words
+
+
+def test_quotes_that_do_not_match_are_refused() -> None:
+    with pytest.raises(JobSpecError, match="cannot be split into words: No closing quotation"):
+        job_words(make_job(args="it's"), AppSpec(name="a", executable="prog"))
+
+
+def test_with_an_envscript_bash_reads_the_script_and_quoted_words_only() -> None:
+    assert in_envscript(["prog", "a b", "$X"], "") == ["prog", "a b", "$X"]
+    assert in_envscript(["prog", "a b", "$X"], "/my env.sh") == [
+        "bash",
+        "-c",
+        "source '/my env.sh' && exec prog 'a b' '$X'",
+    ]
+
+
+def test_a_job_gets_these_variables_and_its_own() -> None:
+    parents = [UUID(int=1), UUID(int=2)]
+    job = make_job(threads_per_rank=4, environ_vars={"OMP_NUM_THREADS": "2", "A": "x"})
+    environ = job_environ(job, site=Path("/site"), parents=parents, job_mode="mpi", launcher_nodes=3)
+    assert json.loads(environ.pop("BALSAM_PARENT_IDS")) == [str(parent) for parent in parents]
+    assert environ == {
+        "BALSAM_JOB_ID": str(job.job_id),
+        "BALSAM_DB_PATH": "/site",
+        "BALSAM_LAUNCHER_NODES": "3",
+        "BALSAM_JOB_MODE": "mpi",
+        "OMP_NUM_THREADS": "2",
+        "A": "x",
+    }
+
+
+def test_the_output_is_named_after_the_job() -> None:
+    assert output_name(make_job(name=" my\u00a0big job ")) == "my_big_job.out"
