@@ -88,13 +88,15 @@ def test_jobs_that_wait_on_a_full_node_move_to_one_that_has_room(site: Site) -> 
 
 
 def test_idle_ranks_take_less_than_a_hundredth_of_a_core_and_results_come_at_once(site: Site) -> None:
-    site.add_many(4, "sleep 1; date +%s.%N")
+    # One after the other on the other nodes, so that no report waits while the master records another.
+    for number in range(12):
+        site.add(script=f"sleep {1 + number / 4}; date +%s.%N", node_packing_count=4)
     launcher = site.start("--persistent", **on_nodes(4))
     site.wait_all_ended()
     ends = {event.job_id: event.at for event in site.store.history(ids(site)) if event.to_state == "RUN_DONE"}
-    late = {node_of(site, job): at - float(site.output(job)) for job, at in ends.items()}
-    # The quickest of the other nodes: a busy machine delays some, a slow way would delay all.
-    assert min(late[node] for node in ("n2", "n3", "n4")) < 0.05, late
+    late = [at - float(site.output(job)) for job, at in ends.items() if node_of(site, job) != "n1"]
+    # The quickest: a busy machine delays some, a slow way would delay all.
+    assert min(late) < 0.05, late
     # The quietest of three: the launcher beside them renews its lease now and then, which makes the master look.
     assert any(max(shares) < 0.01 for shares in (cpu_shares(launcher, 3.0) for _ in range(3)))
 

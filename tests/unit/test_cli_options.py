@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -110,14 +108,3 @@ def test_every_command_of_the_table_can_be_loaded_and_has_all_options_of_balsam_
         assert command.name == name
         spelled = {spelling for option in command.params for spelling in option.opts}
         assert LONG_OPTIONS.get(name, frozenset()) <= spelled, name
-
-
-def test_the_help_imports_nothing_heavy() -> None:
-    check = (
-        "import sys; from balsam_core.cli import main; main(['--help']);"
-        "heavy = ('sqlalchemy', 'pydantic', 'pluggy', 'alembic', 'balsam_local', 'balsam_core.settings');"
-        "sys.exit(', '.join(name for name in heavy if name in sys.modules) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Add a job, or a file of jobs." in done.stdout
