@@ -31,6 +31,7 @@ from balsam_core.launcher.modes import SerialMode
 from balsam_core.models.app import AppSpec
 from balsam_core.models.job import JobSpec
 from balsam_core.models.nodes import Node
+from balsam_core.plugins import Command
 from balsam_core.state.hosts import boot_clock, boot_id, hostname
 from balsam_core.state.leases import LauncherInfo
 from balsam_core.state.outcomes import RetryPolicy
@@ -74,6 +75,9 @@ class SimulatedWorkers:
     def kill(self, keys: Iterable[str], grace_seconds: float) -> None:
         self._timers.clear()
         self._reports += [Ended(key, -15, How.KILLED, 0.0, "") for key in keys]
+
+    def stop_with(self, key: str, request: Command, force: Command) -> None:
+        raise AssertionError("serial mode stops by signals")
 
     def recall(self, keys: Iterable[str] | None = None) -> None:
         wanted = [key for line in self._waiting for key in line] if keys is None else list(keys)

@@ -19,13 +19,13 @@ UNFINISHED = tuple(state for state in State if state not in END)
 
 def refuse_unknown_workflow(store: Store, workflow: str) -> None:
     """Raises JobSpecError, with the nearest workflow, when no job has this one."""
-    if workflow and not store.count_by_state(JobFilter(workflow=workflow)):
+    if workflow and not store.has_any(JobFilter(workflow=workflow)):
         raise JobSpecError(f"no job has the workflow {workflow!r}; {suggestion(workflow, store.count_by_workflow())}")
 
 
 def idle_cores(store: Store, workflow: str, cores: int) -> str:
     """How many cores of a node idle while a job has it to itself; empty when every job that may come packs."""
-    if cores < 2 or not store.count_by_state(_WholeNodeJobs(workflow)):
+    if cores < 2 or not store.has_any(_WholeNodeJobs(workflow)):
         return ""
     return f"jobs with the default node_packing_count of 1 have a node to themselves: {cores - 1} of {cores} cores idle"
 

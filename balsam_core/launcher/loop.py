@@ -26,6 +26,7 @@ from balsam_core.launcher.timing import Timers, patience_with
 from balsam_core.launcher.worker_client import WorkerDied
 from balsam_core.models.app import AppSpec
 from balsam_core.models.job import Job
+from balsam_core.plugins import Command
 from balsam_core.state.hosts import boot_clock
 from balsam_core.state.machine import State
 from balsam_core.state.outcomes import End, RetryPolicy
@@ -91,6 +92,9 @@ class Workers(Protocol):
 
     def kill(self, keys: Iterable[str], grace_seconds: float) -> None:
         """SIGTERM now, SIGKILL after the grace."""
+
+    def stop_with(self, key: str, request: Command, force: Command) -> None:
+        """End this running task by commands instead of SIGTERM and SIGKILL."""
 
     def recall(self, keys: Iterable[str] | None = None) -> None:
         """Ask for tasks back that are still queued."""
@@ -455,6 +459,8 @@ class Loop:
         if isinstance(report, Started):
             self.mode.started(flight)
             self._record_start(flight, report.pid, report.boottime_seconds)
+            if stops := self.mode.stop_commands(report.pid):
+                self.worker.stop_with(flight.key, *stops)
         elif isinstance(report, Refused):
             self._record_start(flight, None, 0.0)
             self._record_end(flight, End.ERROR, None, 0.0, report.reason)

@@ -21,7 +21,7 @@ from balsam_core.launcher.pool import Pool
 from balsam_core.models.app import AppSpec
 from balsam_core.models.job import Job
 from balsam_core.models.nodes import Node, Placement
-from balsam_core.plugins import Launch, MpiLauncher
+from balsam_core.plugins import Command, Launch, MpiLauncher
 from balsam_core.state.claims import Limits
 
 _SMALLEST_PAGE = 64
@@ -83,6 +83,10 @@ class JobMode(ABC):
     @abstractmethod
     def task(self, flight: Flight, app: AppSpec, workdir: str, output: str, environ: dict[str, str]) -> Task:
         """The flight as its worker starts it; raises BalsamError when it cannot be started at all."""
+
+    def stop_commands(self, pid: int) -> tuple[Command, Command] | None:
+        """What asks the process that was started for a job to end, and what forces it; None: signals do."""
+        return None
 
     def limits(self, seconds_left: float | None) -> Limits:
         """What a claim may choose from."""
@@ -324,6 +328,12 @@ class MpiMode(JobMode):
         # The MPI command itself goes to the job's cores, where those are this host's.
         bound = Bound(first.cpus) if job.num_nodes == 1 and not first.node.is_remote else Bound()
         return Task(flight.key, argv, workdir, output, variables, bound=bound, timeout_seconds=job.timeout_seconds)
+
+    def stop_commands(self, pid: int) -> tuple[Command, Command] | None:
+        """As the MPI launcher says."""
+        assert self.mpi is not None
+        request, force = self.mpi.stop_command(pid, force=False), self.mpi.stop_command(pid, force=True)
+        return (request, force) if request and force else None
 
 
 def need_of(job: Job, node: Node) -> Need:

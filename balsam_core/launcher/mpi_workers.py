@@ -6,6 +6,7 @@ import selectors
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from balsam_core.errors import LaunchError
 from balsam_core.launcher.channel import Message
@@ -17,8 +18,12 @@ from balsam_core.launcher.worker_client import (
     kill_message,
     recall_message,
     start_message,
+    stop_with_message,
     typed,
 )
+
+if TYPE_CHECKING:
+    from balsam_core.plugins import Command
 
 _LOOK_SECONDS = 1.0
 
@@ -70,6 +75,11 @@ class MpiWorkers:
         """SIGTERM now, SIGKILL after the grace; unknown keys are ignored."""
         for node, several in self._by_node(keys).items():
             self._tell(node, [kill_message(several, grace_seconds)])
+
+    def stop_with(self, key: str, request: Command, force: Command) -> None:
+        """See `WorkerClient.stop_with`."""
+        if key in self._node_of:
+            self._tell(self._node_of[key], [stop_with_message(key, request, force)])
 
     def recall(self, keys: Iterable[str] | None = None) -> None:
         """Ask for tasks back that are still queued (None: all)."""

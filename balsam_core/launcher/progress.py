@@ -6,12 +6,12 @@ import logging
 import sys
 import time
 from types import TracebackType
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from balsam_core.launcher.loop import Account
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 _log = logging.getLogger(__name__)
 _LIVE_SECONDS = 0.25
@@ -22,22 +22,21 @@ class Progress:
     """Call it with the loop as often as you like; it draws when it is time to."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._every = _LIVE_SECONDS if self._console.is_terminal else _LOG_SECONDS
+        self._live = _live_line() if sys.stderr.isatty() else None
+        self._every = _LIVE_SECONDS if self._live else _LOG_SECONDS
         self._next = 0.0
         self._last = ""
         self._began = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
+        if self._live:
             self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._live:
             self._live.stop()
 
     def __call__(self, loop: Account) -> None:
@@ -47,8 +46,8 @@ class Progress:
             return
         self._next = now + self._every
         line = self.line(loop)
-        if self._console.is_terminal:
-            self._live.update(Text(line), refresh=True)
+        if self._live:
+            self._live.update(line, refresh=True)
         elif line != self._last:
             self._last = line
             if loop.tally.started:
@@ -66,3 +65,11 @@ class Progress:
         if loop.seconds_left is not None:
             parts.append(f"{max(loop.seconds_left, 0) / 60:.0f} min left")
         return " | ".join(parts)
+
+
+def _live_line() -> Live:
+    """A line of the terminal that is drawn again and again; rich takes 50 ms to import, which a batch job saves."""
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(console=Console(file=sys.stderr, markup=False, highlight=False), auto_refresh=False, transient=True)

@@ -37,6 +37,9 @@ from balsam_core.launcher.spawner import (
 _REPORT_SECONDS = 0.005
 # While a killed task's leader is gone and others of its group still use their grace, look for them this often.
 _LINGER_SECONDS = 0.1
+# The command that is to end a task by force gets so long before the task is sent SIGKILL all the same.
+_STOP_COMMAND_SECONDS = 2.0
+_Words = tuple[list[str], dict[str, str]]  # a command and its changes of the environment
 _TOO_SHORT = "the time left is too short"
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -132,6 +135,10 @@ class Worker:
         running = [self._running[key] for key in keys if key in self._running]
         self._terminate(running, How.KILLED, grace_seconds)
 
+    def _do_stop_with(self, key: str, request: _Words, force: _Words) -> None:
+        if running := self._running.get(key):
+            running.stops = [request, force]
+
     def _do_recall(self, keys: list[str] | None) -> None:
         removed = self._backlog.remove(self._backlog.keys() if keys is None else keys)
         self._say(Recalled(tuple(removed), "recalled"))
@@ -213,11 +220,30 @@ class Worker:
         for running in several:
             running.how = running.how or how
             running.family = procfs.descendants(table, [running.child.pid])
-            _signal(running, signal.SIGTERM)
-            _signal(running, signal.SIGCONT)  # a stopped process gets its SIGTERM only now
+            if running.stops:
+                self._stop_by_command(running, running.stops[0])
+            else:
+                _signal(running, signal.SIGTERM)
+                _signal(running, signal.SIGCONT)  # a stopped process gets its SIGTERM only now
             self._set_timer(max(grace_seconds, 0), running, "force")
 
+    def _stop_by_command(self, running: _Running, stop: _Words) -> None:
+        """What it prints goes to the task's output; one that cannot be run leaves the task to the signals."""
+        argv, changes = stop
+        environment = self._spawner.environment({**running.task.env, **changes})
+        try:
+            self._spawner.spawn(argv, environment, running.child.cwd, False, running.child.output, Bound())
+        except CannotStart:
+            running.stops = []
+            _signal(running, signal.SIGTERM)
+        self._spawner.rest()
+
     def _force(self, running: _Running) -> None:
+        if running.stops:
+            self._stop_by_command(running, running.stops[1])
+            running.stops = []
+            self._set_timer(_STOP_COMMAND_SECONDS, running, "force")
+            return
         table = procfs.processes()
         running.is_forced = True
         running.family += procfs.descendants(table, [running.child.pid]) + _others(running, table)
@@ -286,6 +312,7 @@ class _Running:
         self.how: How | None = None  # not None: we have begun to end it
         self.is_forced = False
         self.code: int | None = None  # not None: the leader has ended
+        self.stops: list[_Words] = []  # commands that stand in for SIGTERM and SIGKILL
         self.family: list[procfs.Process] = []  # what it had started when we began to end it
 
 

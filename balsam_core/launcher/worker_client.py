@@ -18,13 +18,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import balsam_core
 from balsam_core.errors import LaunchError
 from balsam_core.launcher.channel import Channel, Message
 from balsam_core.launcher.messages import Ended, How, Recalled, Refused, Report, Started, Task
 from balsam_core.models.nodes import Node
+
+if TYPE_CHECKING:
+    from balsam_core.plugins import Command
 
 _SEND_SECONDS = 60
 _REPORTS: dict[str, type[Started | Refused | Ended | Recalled]] = {
@@ -59,6 +62,10 @@ class WorkerClient:
     def kill(self, keys: Iterable[str], grace_seconds: float) -> None:
         """SIGTERM now, SIGKILL after the grace; unknown keys are ignored, their end is on its way."""
         self.tell([kill_message(keys, grace_seconds)])
+
+    def stop_with(self, key: str, request: Command, force: Command) -> None:
+        """End this running task by commands instead of SIGTERM and SIGKILL; the latter comes after all if need be."""
+        self.tell([stop_with_message(key, request, force)])
 
     def recall(self, keys: Iterable[str] | None = None) -> None:
         """Ask for tasks back that are still queued (None: all); the answer is one Recalled, maybe empty."""
@@ -165,6 +172,11 @@ def start_message(tasks: Iterable[Task]) -> Message:
 def kill_message(keys: Iterable[str], grace_seconds: float) -> Message:
     """See `WorkerClient.kill`."""
     return ("kill", list(keys), float(grace_seconds))
+
+
+def stop_with_message(key: str, request: Command, force: Command) -> Message:
+    """See `WorkerClient.stop_with`."""
+    return ("stop_with", key, *((list(command.argv), dict(command.env)) for command in (request, force)))
 
 
 def recall_message(keys: Iterable[str] | None) -> Message:

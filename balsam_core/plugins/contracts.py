@@ -360,7 +360,9 @@ class MpiLauncher(ABC):
     def stop_command(self, pid: int, force: bool) -> Command | None:
         """The command that stops the program whose MPI command has this pid; None: signal its process group.
 
-        force: the grace is over (SIGKILL), else a first request (SIGTERM).
+        force: the grace is over (SIGKILL), else a first request (SIGTERM). Both are asked for when the program has
+        started. They run on the head node, in the job's folder, and print into its output; 2 s after the one with
+        force, what is left of the process group gets SIGKILL.
         """
         return None
 

@@ -89,6 +89,11 @@ def count_by_state(tx: Connection, where: ColumnElement[bool]) -> dict[State, in
     return {state: int(found[state.value]) for state in State if state.value in found}
 
 
+def has_any(tx: Connection, where: ColumnElement[bool]) -> bool:
+    """Whether there is such a job; looks no further than the first."""
+    return tx.execute(select(1).select_from(jobs).where(where).limit(1)).first() is not None
+
+
 def count_by_workflow(tx: Connection, where: ColumnElement[bool]) -> dict[str, dict[State, int]]:
     """For each workflow, how many of its jobs are in each state."""
     query = (

@@ -122,6 +122,11 @@ class Store:
         with self.database.read() as tx:
             return jobs.count_by_state(tx, wanted.where())
 
+    def has_any(self, wanted: Selection = _EVERY) -> bool:
+        """Whether any job passes a filter; quicker than to count."""
+        with self.database.read() as tx:
+            return jobs.has_any(tx, wanted.where())
+
     def count_by_workflow(self, wanted: Selection = _EVERY) -> dict[str, dict[State, int]]:
         """For each workflow, how many jobs of a filter are in each state."""
         with self.database.read() as tx:

@@ -22,6 +22,7 @@ from balsam_core.launcher.procfs import process
 from balsam_core.launcher.sweep import sweep
 from balsam_core.launcher.worker_client import WorkerClient, WorkerDied, clean_environment, start_worker
 from balsam_core.models.nodes import Node
+from balsam_core.plugins import Command
 
 R = TypeVar("R", Started, Refused, Ended, Recalled)
 LAUNCHER_ID = f"test-{os.getpid()}"
@@ -289,6 +290,35 @@ def test_a_job_that_ignores_sigterm_is_killed_with_all_its_family(site: Site) ->
 def test_a_stopped_job_can_be_killed(site: Site) -> None:
     site.worker.start([site.task("a.1", "echo > ready; kill -STOP $$")])
     wait_until((site.folder / "data/a.1/ready").exists)
+    site.worker.kill(["a.1"], 20)
+    assert site.wait(Ended, "a.1").code == -signal.SIGTERM
+
+
+def test_a_job_that_ends_by_command_gets_no_signal(site: Site) -> None:
+    site.worker.start([site.task("a.1", "trap '' TERM; echo > ready; while ! test -e asked; do sleep 0.05; done")])
+    wait_until((site.folder / "data/a.1/ready").exists)
+    site.worker.stop_with("a.1", Command(("touch", "asked")), Command(("touch", "forced")))
+    site.worker.kill(["a.1"], 20)
+    ended = site.wait(Ended, "a.1")
+    assert (ended.how, ended.code) == (How.KILLED, 0)
+    assert not (site.folder / "data/a.1/forced").exists()
+
+
+def test_what_two_commands_do_not_end_is_killed_and_their_words_are_in_the_output(site: Site) -> None:
+    site.worker.start([site.task("a.1", "trap 'echo signalled' TERM; echo > ready; while :; do sleep 0.05; done")])
+    wait_until((site.folder / "data/a.1/ready").exists)
+    commands = [Command(("sh", "-c", 'echo "$WHAT" no such program'), {"WHAT": what}) for what in ("asked:", "forced:")]
+    site.worker.stop_with("a.1", *commands)
+    site.worker.kill(["a.1"], 0.2)
+    ended = site.wait(Ended, "a.1")
+    assert (ended.how, ended.code) == (How.KILLED, -signal.SIGKILL)
+    assert ended.tail == "asked: no such program\nforced: no such program\n"
+
+
+def test_a_stop_command_that_is_missing_leaves_the_job_to_the_signals(site: Site) -> None:
+    site.worker.start([site.task("a.1", "echo > ready; exec sleep 300")])
+    wait_until((site.folder / "data/a.1/ready").exists)
+    site.worker.stop_with("a.1", Command(("/no/such/apkill",)), Command(("/no/such/apkill", "-9")))
     site.worker.kill(["a.1"], 20)
     assert site.wait(Ended, "a.1").code == -signal.SIGTERM
 

@@ -121,6 +121,17 @@ def test_the_mpi_command_of_a_node_that_is_not_this_host_is_not_bound_to_its_cor
     assert mode.task(flight, APP, "/w", "o", {}).bound == Bound()
 
 
+def test_a_program_is_stopped_by_the_commands_of_its_mpi_launcher_or_by_signals() -> None:
+    class ToyKill(ToyRun):
+        def stop_command(self, pid: int, force: bool) -> Command | None:
+            return Command(("toykill", "-9" if force else "-15", str(pid)))
+
+    stops = MpiMode(nodes(1), "", mpi=ToyKill()).stop_commands(4711)
+    assert stops == (Command(("toykill", "-15", "4711")), Command(("toykill", "-9", "4711")))
+    assert MpiMode(nodes(1), "", mpi=ToyRun()).stop_commands(4711) is None
+    assert SerialMode(nodes(1), "").stop_commands(4711) is None
+
+
 def test_mpi_mode_runs_no_more_commands_than_its_launcher_can() -> None:
     mode = MpiMode(nodes(8), "", mpi=ToyRun(max_concurrent=3))
     assert mode.page() <= 3

@@ -19,6 +19,7 @@ from balsam_core.launcher.messages import Ended, How, Recalled, Refused, Report,
 from balsam_core.launcher.modes import SerialMode
 from balsam_core.launcher.worker_client import WorkerClient, WorkerDied
 from balsam_core.models.nodes import Node
+from balsam_core.plugins import Command
 from balsam_core.state.machine import State
 from balsam_core.state.outcomes import RetryPolicy
 from balsam_core.state.store import Store
@@ -66,6 +67,9 @@ class ToyWorker:
         for key in keys:
             self.killed.append(key)
             self.say(Ended(key, -15, How.KILLED, 0.1, ""))
+
+    def stop_with(self, key: str, request: Command, force: Command) -> None:
+        raise AssertionError("this mode stops by signals")
 
     def recall(self, keys: Iterable[str] | None = None) -> None:
         self.say(Recalled((), "recalled"))
