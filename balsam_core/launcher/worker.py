@@ -37,8 +37,9 @@ from balsam_core.launcher.spawner import (
 _REPORT_SECONDS = 0.005
 # While a killed task's leader is gone and others of its group still use their grace, look for them this often.
 _LINGER_SECONDS = 0.1
-# The command that is to end a task by force gets so long before the task is sent SIGKILL all the same.
-_STOP_COMMAND_SECONDS = 2.0
+# The command that is to end a task by force gets so long before the task is sent SIGKILL all the same; the loop waits
+# for 2 s after the grace.
+_STOP_COMMAND_SECONDS = 1.0
 _Words = tuple[list[str], dict[str, str]]  # a command and its changes of the environment
 _TOO_SHORT = "the time left is too short"
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -138,6 +139,8 @@ class Worker:
     def _do_stop_with(self, key: str, request: _Words, force: _Words) -> None:
         if running := self._running.get(key):
             running.stops = [request, force]
+            if running.how is not None:  # it was told to end before this came
+                self._stop_by_command(running, request)
 
     def _do_recall(self, keys: list[str] | None) -> None:
         removed = self._backlog.remove(self._backlog.keys() if keys is None else keys)

@@ -361,7 +361,7 @@ class MpiLauncher(ABC):
         """The command that stops the program whose MPI command has this pid; None: signal its process group.
 
         force: the grace is over (SIGKILL), else a first request (SIGTERM). Both are asked for when the program has
-        started. They run on the head node, in the job's folder, and print into its output; 2 s after the one with
+        started. They run on the head node, in the job's folder, and print into its output; 1 s after the one with
         force, what is left of the process group gets SIGKILL.
         """
         return None

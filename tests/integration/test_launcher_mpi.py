@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,23 @@ names = ["BALSAM_JOB_MODE", "BALSAM_LAUNCHER_NODES", "OMP_NUM_THREADS", "BALSAM_
 rows = comm.gather({"rank": comm.rank, **{name: os.environ.get(name) for name in names}})
 if comm.rank == 0:
     print(json.dumps({"size": comm.size, "rows": rows, "start": start, "stop": time.monotonic()}))
+"""
+
+PLUGIN = """
+from balsam_core.plugins import Command, MpiLauncher, hookimpl
+
+class AskedRun(MpiLauncher):
+    name = "askedrun"
+
+    def command(self, launch):
+        return Command(launch.argv, launch.env)
+
+    def stop_command(self, pid, force):
+        return Command(("sh", "-c", f"echo {pid} > {'forced' if force else 'asked'}"))
+
+@hookimpl
+def balsam_mpi_launchers():
+    return [AskedRun()]
 """
 
 pytestmark = pytest.mark.mpi
@@ -136,6 +154,22 @@ def test_a_rank_that_fails_fails_the_job_with_its_traceback(site: Site) -> None:
     assert time.monotonic() - began < 20
     assert site.history(job)[-2:] == ["RUN_ERROR", "FAILED"]
     assert "rank one is unwell" in site.message(job, "RUN_ERROR")
+
+
+def test_a_program_whose_mpi_launcher_has_a_command_to_stop_it_is_not_signalled(site: Site, tmp_path: Path) -> None:
+    metadata = tmp_path / "lib" / "balsam_asked-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: balsam-asked\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[balsam.plugins]\nasked = balsam_asked\n")
+    (metadata.parent / "balsam_asked.py").write_text(PLUGIN)
+    path = os.pathsep.join([str(metadata.parent), site.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    job = site.add("job", "trap '' TERM; echo started; while ! test -e asked; do sleep 0.05; done")
+    launcher = site.start("--mpi", "askedrun", mode="mpi", PYTHONPATH=path, BALSAM_LAUNCHER__STOP_GRACE_SECONDS="30")
+    site.wait_output(job, "started")
+    launcher.send(signal.SIGTERM)
+    assert launcher.wait() == 0
+    assert site.history(job)[2:] == ["RUNNING", "RUN_TIMEOUT", "RESTART_READY"]
+    assert sorted(path.name for path in site.workdir(job).glob("*ed")) == ["asked"]
 
 
 def test_a_serial_job_may_be_an_mpi_program_itself_or_start_one(site: Site) -> None:

@@ -294,9 +294,12 @@ def test_a_stopped_job_can_be_killed(site: Site) -> None:
     assert site.wait(Ended, "a.1").code == -signal.SIGTERM
 
 
-def test_a_job_that_ends_by_command_gets_no_signal(site: Site) -> None:
+@pytest.mark.parametrize("order", ["first", "late"])
+def test_a_job_that_ends_by_command_needs_no_signal(site: Site, order: str) -> None:
     site.worker.start([site.task("a.1", "trap '' TERM; echo > ready; while ! test -e asked; do sleep 0.05; done")])
     wait_until((site.folder / "data/a.1/ready").exists)
+    if order == "late":  # told to end before the launcher knew that it runs
+        site.worker.kill(["a.1"], 20)
     site.worker.stop_with("a.1", Command(("touch", "asked")), Command(("touch", "forced")))
     site.worker.kill(["a.1"], 20)
     ended = site.wait(Ended, "a.1")
