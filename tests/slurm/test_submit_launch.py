@@ -202,11 +202,12 @@ def test_while_slurmctld_is_down_nothing_changes_and_afterwards_all_is_known(
 ) -> None:
     site = disturbing_site
     site.environ["BALSAM_SCHEDULER__COMMAND_TIMEOUT_SECONDS"] = "2"
-    job = site.add("job", "echo up; sleep 6")
+    job = site.add("job", "echo up; until test -e go; do sleep 0.1; done")
     number = submit(site, "-n", "1", "-t", "5", "--job-mode", "serial")
     site.wait_output(job, "up", SECONDS)
     wait_for(site, number, "RUNNING")
     with slurm_cluster.outage():
+        (site.workdir(job) / "go").touch()
         site.wait_state(job, "JOB_FINISHED", seconds=SECONDS)
         wait_until(lambda: "slurm" in json.loads(site.balsam("ls", "queues", "--json"))["problems"], SECONDS)
         assert line(site, number)["state"] == "RUNNING"

@@ -95,10 +95,7 @@ class FakeBatch:
 
     def end_all(self) -> None:
         """End every batch job, whether it waits or runs, and all its processes by their pids."""
-        with self._folder.locked():
-            for job in self.jobs():
-                if job.state not in (HELD, OVER):
-                    self._folder.save(replace(job, state=OVER, stopped="delete", ended_at=time.time()))
+        self._declare_over()
         until = time.monotonic() + _END_SECONDS
         while pids := self._processes():
             if time.monotonic() > until:
@@ -107,6 +104,14 @@ class FakeBatch:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+        # Its runner may have said of one that it was ending, before it was killed itself.
+        self._declare_over()
+
+    def _declare_over(self) -> None:
+        with self._folder.locked():
+            for job in self.jobs():
+                if job.state not in (HELD, OVER):
+                    self._folder.save(replace(job, state=OVER, stopped="delete", ended_at=time.time()))
 
     def _install(self, name: str) -> None:
         words = shlex.join([*PROGRAM, str(self.path), name])
