@@ -61,7 +61,9 @@ def claim_work(tx: Connection, launcher_id: UUID, workflow: str, limit: int) -> 
     """
     if not is_live(tx, launcher_id):
         return []
-    wanted = and_(_processable(workflow), _HAS_WORK, jobs.c.hold.is_(False))
+    # New jobs are many, and have no work before they are READY: they are not even looked at.
+    states = jobs.c.state.in_(words(_WITH_WORK))
+    wanted = and_(_processable(workflow), states, _HAS_WORK, jobs.c.hold.is_(False))
     claimed = select_jobs(tx, wanted, limit=limit, order=(jobs.c.priority.desc(), jobs.c.seq), skip_locked=True)
     for chunk in chunks((job.job_id for job in claimed), _CHUNK):
         tx.execute(update(jobs).where(jobs.c.job_id.in_(chunk)).values(launcher_id=launcher_id))
@@ -142,6 +144,14 @@ def _hold_back_waiting(tx: Connection, wanted: ColumnElement[bool], *, now: floa
 
 
 _BEFORE_RUN = (State.CREATED, State.READY, State.STAGED_IN)
+_WITH_WORK = (
+    State.READY,
+    State.STAGED_IN,
+    State.POSTPROCESSED,
+    State.RUN_DONE,
+    State.RUN_ERROR,
+    State.RUN_TIMEOUT,
+)
 _CHUNK = 500
 
 _HAS_HANDLER = or_(

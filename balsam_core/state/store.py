@@ -348,10 +348,10 @@ class Store:
 
     # --- transitions
 
-    def advance(self, workflow: str = "") -> int:
+    def advance(self, workflow: str = "", page: int = advance.PAGE) -> int:
         """Move the jobs that need no work of their own as far as they go; how many moves, of new jobs about a page."""
         with self.database.write() as tx:
-            return advance.advance(tx, workflow, now=time.time())
+            return advance.advance(tx, workflow, now=time.time(), page=page)
 
     def claim_work(self, launcher_id: UUID, workflow: str, limit: int) -> list[Job]:
         """Claim jobs that wait for staging or a script."""

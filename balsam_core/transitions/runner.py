@@ -27,6 +27,8 @@ from balsam_core.transitions.urls import StagingError, Way, way_of
 from balsam_core.workdirs import Workdirs
 
 _log = logging.getLogger(__name__)
+# Of a hundred thousand new jobs the first few run while the others move on.
+_FIRST_PAGE = 200
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Transitions:
     script_timeout_seconds: float
     staging: Limits
     is_behind: bool = False
+    _page: int = _FIRST_PAGE
     _busy: dict[UUID, tuple[Job, Script | None]] = field(default_factory=dict)
     _after: dict[UUID, Callable[[], str]] = field(default_factory=dict)
     _claimed: deque[Job] = field(default_factory=deque)
@@ -71,8 +74,9 @@ class Transitions:
     def fill(self) -> bool:
         """Move on all jobs that can, and start work on those that need it; whether anything was done."""
         recorded = self.record()
-        moved = self.store.advance(self.workflow)
-        self.is_behind = moved >= PAGE
+        moved = self.store.advance(self.workflow, self._page)
+        self.is_behind = moved >= self._page
+        self._page = PAGE
         room = self.at_once - len(self._busy)
         claimed = self.store.claim_work(self.launcher_id, self.workflow, room) if room > 0 else []
         self._busy.update((job.job_id, (job, None)) for job in claimed)
