@@ -163,12 +163,12 @@ def started() -> Iterator[SlurmCluster]:
     cluster.down()
 
 
-def wait_until(look: Callable[[], _T], seconds: float = 30.0) -> _T:
+def wait_until(look: Callable[[], _T], seconds: float = 30.0, every: float = 0.1) -> _T:
     """What `look` returns as soon as that is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.1)
+        time.sleep(every)
     return seen
 
 

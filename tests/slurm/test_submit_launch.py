@@ -70,7 +70,7 @@ def line(site: Site, number: int) -> dict[str, Any]:
 
 def wait_for(site: Site, number: int, *states: str) -> dict[str, Any]:
     """Wait until the batch job is in one of the states."""
-    wait_until(lambda: line(site, number)["state"] in states, SECONDS)
+    wait_until(lambda: line(site, number)["state"] in states, SECONDS, every=0.5)
     return line(site, number)
 
 
