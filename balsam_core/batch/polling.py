@@ -13,7 +13,7 @@ from balsam_core.batch.verdict import Answer, judge, needs_history
 from balsam_core.commands import answer_of
 from balsam_core.errors import PluginError, SchedulerError, SchedulerNotUnderstood
 from balsam_core.models.batch import OPEN, BatchJob, Change, Evidence, LaunchState
-from balsam_core.plugins.contracts import BatchEvent, BatchRecord, BatchStatus, Scheduler, StatusReport
+from balsam_core.plugins.contracts import BatchEvent, BatchRecord, BatchStatus, IdleNodes, Scheduler, StatusReport
 from balsam_core.plugins.registry import Registry
 from balsam_core.state.store import Store
 
@@ -47,6 +47,16 @@ class Poller:
             if poll is not None and poll[2]:
                 problems[name] = poll[2]
         return problems
+
+    def idle_nodes(self, name: str) -> Sequence[IdleNodes]:
+        """What a scheduler says of idle nodes; nothing when it does not tell, or gives no answer."""
+        try:
+            scheduler = self.registry.scheduler(name)
+            command = scheduler.idle_command()
+            return scheduler.parse_idle(answer_of(self.shell.run(command))) if command else ()
+        except (PluginError, SchedulerError) as error:
+            _log.warning("scheduler %s does not tell which nodes are idle: %s", name, error)
+            return ()
 
     def _refresh(self, scheduler: Scheduler) -> None:
         # Two commands may run, and each waits its whole time.

@@ -131,6 +131,18 @@ class BatchRecord:
     output_prefix: str
 
 
+@dataclass(frozen=True)
+class IdleNodes:
+    """Nodes of a queue that are idle now.
+
+    seconds: until the batch job takes them that they are kept for; None: they are kept for none.
+    """
+
+    queue: str
+    nodes: int
+    seconds: float | None = None
+
+
 class Scheduler(ABC):
     """A batch scheduler: pairs of "build the command" and "read its answer".
 
@@ -219,6 +231,17 @@ class Scheduler(ABC):
         Raises SchedulerUnavailable, SchedulerNotUnderstood.
         """
         return StatusReport()
+
+    def idle_command(self) -> Command | None:
+        """Asks which nodes are idle, so that the service can ask for batch jobs that begin at once; None: not told."""
+        return None
+
+    def parse_idle(self, result: CommandResult) -> Sequence[IdleNodes]:
+        """The idle nodes, each once for every queue that it is in.
+
+        Raises SchedulerUnavailable, SchedulerNotUnderstood.
+        """
+        return ()
 
     @abstractmethod
     def cancel_command(self, ids: Sequence[str]) -> Command:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from balsam_core.models.batch import Work
 
 if TYPE_CHECKING:
+    from balsam_core.plugins.contracts import IdleNodes
     from balsam_core.settings import QueueSettings
 
 # A launcher needs a while to begin, and ends a while before its batch job would be killed (see batch/script.py).
@@ -42,22 +43,28 @@ class Ask:
     minutes: int
 
 
-def plan(work: Sequence[Work], queues: Sequence[QueueSettings], supply: Sequence[Supply]) -> list[Ask]:
+def plan(
+    work: Sequence[Work],
+    queues: Sequence[QueueSettings],
+    supply: Sequence[Supply],
+    idle: Sequence[IdleNodes] = (),
+) -> list[Ask]:
     """What to ask for beside what is there; nothing for work that the batch jobs of `supply` will take.
 
-    A queue may have several rows, by size. Limits are never exceeded, and whoever plans again with what was asked for
-    in `supply` is told to ask for nothing more.
+    A batch job that fits on idle nodes begins at once and is preferred, unless it is only a part of the work and the
+    last that its queue has room for. A queue may have several rows, by size. Limits are never exceeded, and whoever
+    plans again with what was asked for in `supply` is told to ask for nothing more.
     """
     asks: list[Ask] = []
     there = list(supply)
     left = uncovered(work, there)
     while left:
-        choices = list(_choices(left[0], left, queues, there))
+        choices = list(_choices(left[0], left, queues, there, idle))
         if not choices:
             # What fits no queue now keeps nothing else from being asked for.
             left = left[1:]
             continue
-        best = min(choices, key=lambda choice: (choice.wasted, -choice.ask.nodes)).ask
+        best = min(choices, key=lambda choice: (not choice.begins_at_once, choice.wasted, -choice.ask.nodes)).ask
         there.append(Supply(best.queue, best.job_mode, best.nodes, best.minutes))
         asks.append(best)
         left = uncovered(work, there)
@@ -101,30 +108,69 @@ class _Offer:
 class _Choice:
     ask: Ask
     wasted: float
+    begins_at_once: bool = False
 
 
 def _choices(
-    first: Work, left: Sequence[Work], queues: Sequence[QueueSettings], there: Sequence[Supply]
+    first: Work,
+    left: Sequence[Work],
+    queues: Sequence[QueueSettings],
+    there: Sequence[Supply],
+    idle: Sequence[IdleNodes],
 ) -> Iterator[_Choice]:
-    """A batch job for the largest job and what fits beside it, from each row of a queue that has room for it."""
+    """Batch jobs for the largest job and what fits beside it, from each row of a queue that has room for one."""
     for queue in queues:
         most_nodes = _room(queue, queues, there)
         most_minutes = queue.max_minutes or _LONGEST_MINUTES
-        if most_nodes < max(first.nodes, queue.min_nodes) or first.minutes + OVERHEAD_MINUTES > most_minutes:
+        whole = _choice(first, left, queue, most_nodes, most_minutes)
+        if whole is None:
             continue
-        fits = [
-            item
-            for item in left
-            if item.job_mode == first.job_mode
-            and item.nodes <= most_nodes
-            and item.minutes + OVERHEAD_MINUTES <= most_minutes
-        ]
-        total = sum(item.node_minutes for item in fits)
-        longest = max(item.minutes for item in fits)
-        nodes = min(max(sum(item.wide for item in fits), queue.min_nodes, first.nodes), most_nodes)
-        minutes = min(max(math.ceil(total / nodes), longest, queue.min_minutes) + OVERHEAD_MINUTES, most_minutes)
-        wasted = max(nodes * minutes - total, 0.0)
-        yield _Choice(Ask(queue.name, queue.project, first.job_mode, nodes, minutes), wasted)
+        yield whole
+        for nodes, minutes in _windows(queue.name, there, idle):
+            part = _choice(first, left, queue, min(most_nodes, nodes), min(most_minutes, minutes))
+            if part and (part.ask == whole.ask or _takes_another(queue, queues, there)):
+                yield replace(part, begins_at_once=True)
+
+
+def _choice(
+    first: Work, left: Sequence[Work], queue: QueueSettings, most_nodes: int, most_minutes: int
+) -> _Choice | None:
+    """The batch job of a row, of at most this size; None: the largest job does not fit into any."""
+    if most_nodes < max(first.nodes, queue.min_nodes):
+        return None
+    if most_minutes < max(first.minutes + OVERHEAD_MINUTES, queue.min_minutes):
+        return None
+    fits = [
+        item
+        for item in left
+        if item.job_mode == first.job_mode
+        and item.nodes <= most_nodes
+        and item.minutes + OVERHEAD_MINUTES <= most_minutes
+    ]
+    total = sum(item.node_minutes for item in fits)
+    longest = max(item.minutes for item in fits)
+    nodes = min(max(sum(item.wide for item in fits), queue.min_nodes, first.nodes), most_nodes)
+    minutes = min(max(math.ceil(total / nodes), longest, queue.min_minutes) + OVERHEAD_MINUTES, most_minutes)
+    wasted = max(nodes * minutes - total, 0.0)
+    return _Choice(Ask(queue.name, queue.project, first.job_mode, nodes, minutes), wasted)
+
+
+def _windows(queue: str, there: Sequence[Supply], idle: Sequence[IdleNodes]) -> Iterator[tuple[int, int]]:
+    """How many nodes are idle for how many minutes, without those that batch jobs take which wait already."""
+    spoken_for = sum(one.nodes for one in there if one.queue == queue and not one.is_running)
+    nodes = -spoken_for
+    ever = _LONGEST_MINUTES * 60
+    groups = [(ever if one.seconds is None else one.seconds, one.nodes) for one in idle if one.queue == queue]
+    for seconds, count in sorted(groups, reverse=True):
+        nodes += count
+        if nodes > 0:
+            yield nodes, int(seconds // 60)
+
+
+def _takes_another(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> bool:
+    """Whether the queue has room for more batch jobs than one."""
+    mine = sum(one.queue == queue.name for one in there)
+    return all(row.max_queued is None or mine + 1 < row.max_queued for row in queues if row.name == queue.name)
 
 
 def _room(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> int:

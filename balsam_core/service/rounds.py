@@ -48,8 +48,11 @@ class Rounds:
         supply = [self._supply(job) for job in self._records() if job.is_open]
         work = store.batches.backlog(self.settings.service.wf_filter, self._mode, self.settings.service.assumed_minutes)
         # A scheduler that does not answer is not asked for more.
-        asks = [] if self.settings.scheduler.name in problems else plan(work, queues, supply)
-        return Outlook(uncovered(work, supply), asks, paused, problems)
+        name = self.settings.scheduler.name
+        left = uncovered(work, supply)
+        idle = self.poller.idle_nodes(name) if left and queues and name not in problems else ()
+        asks = [] if name in problems else plan(work, queues, supply, idle)
+        return Outlook(left, asks, paused, problems)
 
     def act(self, outlook: Outlook) -> int:
         """Submit what was planned; how many batch jobs. No fault of a scheduler ends it."""

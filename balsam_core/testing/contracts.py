@@ -129,6 +129,11 @@ class SchedulerContract:
     def test_one_command_cancels_all_ids(self) -> None:
         _check_command(self.scheduler.cancel_command(_IDS))
 
+    def test_it_asks_for_idle_nodes_by_a_command_or_not_at_all(self) -> None:
+        command = self.scheduler.idle_command()
+        if command is not None:
+            _check_command(command)
+
     def _script(self, **fields: object) -> str:
         # Imported here: jinja2 and the settings are no part of what a plugin imports.
         from balsam_core.batch.script import render_script
@@ -150,6 +155,7 @@ class SchedulerContract:
         _call(lambda: scheduler.parse_find(result), (str, type(None)))
         if len(scheduler.history_commands([record])) == 1:
             _call(lambda: scheduler.parse_history([record], [result]), StatusReport)
+        _call(lambda: scheduler.parse_idle(result), (list, tuple))
         agreed = _call(lambda: scheduler.parse_cancel(_IDS, result), frozenset)
         if isinstance(agreed, frozenset):
             assert agreed <= set(_IDS), f"parse_cancel speaks of {agreed - set(_IDS)}, which were not asked for"

@@ -23,6 +23,7 @@ from tests.slurm.cluster import SlurmCluster, wait_until
 pytestmark = pytest.mark.slurm
 
 SECONDS = 60.0
+NODES = {"node1", "node2", "node3", "node4"}
 SETTINGS = {
     "BALSAM_SCHEDULER__NAME": "slurm",
     "BALSAM_SCHEDULER__SAME_HOST": "true",
@@ -68,9 +69,9 @@ def line(site: Site, number: int) -> dict[str, Any]:
     return found
 
 
-def wait_for(site: Site, number: int, *states: str) -> dict[str, Any]:
+def wait_for(site: Site, number: int, *states: str, seconds: float = SECONDS) -> dict[str, Any]:
     """Wait until the batch job is in one of the states."""
-    wait_until(lambda: line(site, number)["state"] in states, SECONDS, every=0.5)
+    wait_until(lambda: line(site, number)["state"] in states, seconds, every=0.5)
     return line(site, number)
 
 
@@ -121,7 +122,7 @@ def test_serial_jobs_run_on_four_nodes_from_a_postgresql_site_and_under_another_
         wait_until(lambda: {str(state) for state in store.count_by_state()} == {"JOB_FINISHED"}, SECONDS)
         events = store.history([job.job_id for job in store.jobs()])
         nodes = {event.message.split()[1].rstrip(",") for event in events if event.to_state == "RUNNING"}
-        assert nodes == {"node1", "node2", "node3", "node4"}
+        assert nodes == NODES
         wait_until(lambda: json.loads(balsam("ls", "queues", "--json"))["queues"][0]["state"] == "ENDED", SECONDS)
         assert json.loads(balsam("ls", "queues", "--json"))["queues"][0]["jobs_done"] == 8
         assert {row.machine_id for row, _ in store.launchers(ended=True)} == {"compute"}
@@ -174,6 +175,33 @@ def test_a_cancelled_launcher_ends_in_order_and_its_jobs_can_run_again(site: Sit
     assert wait_for(site, number, "CANCELLED")["exit_code"] in (0, None)
     assert site.state(job) == "RESTART_READY"
     assert "received SIGTERM" in site.message(job, "RUN_TIMEOUT")
+
+
+@pytest.mark.mpi
+def test_a_search_of_two_hundred_evaluations_runs_on_four_nodes(site: Site) -> None:
+    programs = Path(__file__).parents[1] / "data" / "programs"
+    site.app("AMBS", f"{sys.executable} {programs / 'search.py'}")
+    search = site.add("search", application="AMBS", args="200 16", workflow="TEST", node_packing_count=8)
+    submit(site, "-n", "4", "-t", "10", "--job-mode", "serial", "--wf-filter", "TEST")
+    site.wait_state(search, "JOB_FINISHED", "FAILED", seconds=240)
+    results = site.store.job(search).data["results"]
+    objectives = {f"task{number}": -((number / 4 - 1) ** 2) for number in range(200)}
+    del objectives["task6"]  # it hangs
+    assert results == {**objectives, "task1": sys.float_info.min}
+    wait_until(lambda: site.states() == {"JOB_FINISHED": 199, "FAILED": 1, "USER_KILLED": 1}, SECONDS)
+    events = site.store.history([job.job_id for job in site.store.jobs()])
+    assert {e.message.split()[1].rstrip(",") for e in events if e.to_state == "RUNNING"} == NODES
+
+
+def test_what_the_walltime_cuts_off_runs_again_in_the_next_launch(site: Site) -> None:
+    job = site.add("job", "echo up; test $BALSAM_ATTEMPT = 2 || exec sleep 300", workflow="TEST")
+    words = ("-n", "1", "-t", "1", "--job-mode", "serial", "--wf-filter", "TEST")
+    first = submit(site, *words)
+    assert wait_for(site, first, "ENDED", seconds=120)["exit_code"] in (0, None)
+    assert site.history(job)[2:] == ["RUNNING", "RUN_TIMEOUT", "RESTART_READY"]
+    assert "the time limit is reached" in site.message(job, "RUN_TIMEOUT")
+    submit(site, *words)
+    site.wait_state(job, "JOB_FINISHED", seconds=SECONDS)
 
 
 def test_after_the_death_of_a_node_the_record_ends_and_the_next_launcher_runs_the_jobs_again(

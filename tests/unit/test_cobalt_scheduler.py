@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from balsam_cobalt.scheduler import Cobalt
 from balsam_cobalt.settings import CobaltSettings
 from balsam_core.errors import SchedulerError, SchedulerNotUnderstood, SchedulerRejected, SchedulerUnavailable
-from balsam_core.plugins import BatchRecord, BatchState, BatchStatus, Command, CommandResult, StatusReport
+from balsam_core.plugins import BatchRecord, BatchState, BatchStatus, Command, CommandResult, IdleNodes, StatusReport
 from tests.helpers import make_request
 
 DATA = Path(__file__).parents[1] / "data" / "cobalt"
@@ -458,3 +458,27 @@ def test_a_cancellation_that_is_refused_says_why() -> None:
         COBALT.parse_cancel(["abc"], answer("", 1, "jobid must be an integer: abc\n", ("qdel",)))
     with pytest.raises(SchedulerNotUnderstood, match=r"^the answer of qdel cannot be read: Traceback"):
         COBALT.parse_cancel(["6"], answer("", 1, "Traceback (most recent call last):\n", ("qdel",)))
+
+
+# ---- idle nodes ----
+
+
+def test_idle_nodes_are_counted_for_each_queue_that_they_are_in() -> None:
+    found = COBALT.parse_idle(answer(recorded("nodelist.txt"), argv=("nodelist",)))
+    assert found == [IdleNodes("default", 3), IdleNodes("debug-cache-quad", 3)]
+
+
+def test_a_node_that_is_kept_for_a_larger_batch_job_is_free_until_then() -> None:
+    table = recorded("nodelist.txt").replace(
+        "idle       cache   quad  -       ", "idle       cache   quad  00:20:00", 1
+    )
+    found = COBALT.parse_idle(answer(table, argv=("nodelist",)))
+    assert IdleNodes("default", 1, 1200.0) in found
+    assert IdleNodes("default", 2) in found
+
+
+def test_without_a_table_no_node_is_idle_and_the_error_says_so() -> None:
+    with pytest.raises(SchedulerUnavailable):
+        COBALT.parse_idle(answer("component error: XMLRPC failure", 1, argv=("nodelist",)))
+    with pytest.raises(SchedulerNotUnderstood):
+        COBALT.parse_idle(answer("Welcome to Theta", argv=("nodelist",)))

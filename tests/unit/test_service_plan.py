@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balsam_core.models.batch import Work
+from balsam_core.plugins import IdleNodes
 from balsam_core.service.plan import OVERHEAD_MINUTES, Ask, Supply, plan, uncovered
 from balsam_core.settings import QueueSettings
 
@@ -61,6 +62,35 @@ def test_nothing_is_asked_for_that_a_queued_batch_job_will_take() -> None:
     assert uncovered([mpi(2)], [queued]) == [mpi(2)]
 
 
+@pytest.mark.parametrize(
+    ("idle", "expected"),
+    [
+        # As many as are idle, for as long as they are; the rest waits for its turn.
+        ([IdleNodes("open", 3)], [ask("open", 3, 59)]),
+        ([IdleNodes("open", 2)], [ask("open", 2, 60), ask("open", 5, 15)]),
+        ([IdleNodes("open", 16, 3600.0)], [ask("open", 16, 15)]),
+        # Too short for one job and a launcher's beginning and end.
+        ([IdleNodes("open", 16, 14 * 60.0)], [ask("open", 16, 15)]),
+        # The nodes that stay idle for longer are there for as long as the others, too.
+        ([IdleNodes("open", 4, 26 * 60.0), IdleNodes("open", 4)], [ask("open", 4, 45)]),
+        ([IdleNodes("another", 3)], [ask("open", 16, 15)]),
+    ],
+)
+def test_idle_nodes_are_asked_for_in_their_own_measure(idle: list[IdleNodes], expected: list[Ask]) -> None:
+    asks = plan([serial(16)], [QueueSettings(name="open", max_nodes=16, max_minutes=60)], [], idle)
+    assert asks == expected
+
+
+def test_the_only_place_of_a_queue_is_not_given_for_a_part_of_the_work() -> None:
+    assert plan([serial(16)], [DEBUG], [], [IdleNodes("debug", 3)]) == plan([serial(16)], [DEBUG], [])
+
+
+def test_idle_nodes_that_a_queued_batch_job_will_take_are_not_counted_again() -> None:
+    queued = Supply("open", "mpi", 3, 60)
+    queue = QueueSettings(name="open", max_nodes=16, max_minutes=60)
+    assert plan([serial(16)], [queue], [queued], [IdleNodes("open", 3)]) == [ask("open", 16, 15)]
+
+
 def test_a_batch_job_that_has_just_begun_still_takes_the_work_that_it_was_asked_for() -> None:
     (asked,) = plan([serial(4)], QUEUES, [])
     assert uncovered([serial(4)], [Supply("debug", "serial", asked.nodes, asked.minutes - 2.5, is_running=True)]) == []
@@ -100,11 +130,16 @@ _SUPPLY = st.lists(
 )
 
 
-@given(_WORK, _QUEUES, _SUPPLY)
+_IDLE = st.lists(
+    st.builds(IdleNodes, st.sampled_from(["a", "b"]), st.integers(1, 60), st.none() | st.floats(0, 20_000)), max_size=4
+)
+
+
+@given(_WORK, _QUEUES, _SUPPLY, _IDLE)
 def test_limits_hold_and_a_second_plan_asks_for_nothing_more(
-    work: list[Work], queues: list[QueueSettings], supply: list[Supply]
+    work: list[Work], queues: list[QueueSettings], supply: list[Supply], idle: list[IdleNodes]
 ) -> None:
-    asks = plan(work, queues, supply)
+    asks = plan(work, queues, supply, idle)
     assert len(asks) < 10_000
     there = list(supply)
     for one in asks:
@@ -116,7 +151,7 @@ def test_limits_hold_and_a_second_plan_asks_for_nothing_more(
             total = one.nodes + sum(other.nodes for other in mine)
             assert row.max_total_nodes is None or total <= row.max_total_nodes
         there.append(Supply(one.queue, one.job_mode, one.nodes, one.minutes))
-    assert plan(work, queues, there) == []
+    assert plan(work, queues, there) == plan(work, queues, there, idle) == []
 
 
 def _allows(row: Any, one: Ask) -> bool:

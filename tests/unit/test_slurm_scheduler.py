@@ -19,6 +19,7 @@ from balsam_core.plugins import (
     BatchState,
     BatchStatus,
     CommandResult,
+    IdleNodes,
     SchedulerError,
     SchedulerNotUnderstood,
     SchedulerRejected,
@@ -623,3 +624,22 @@ def test_no_row_of_a_table_is_dropped_in_silence(lines: Sequence[str]) -> None:
         is_known = not line.strip() or line.startswith(("JOBID ", "CLUSTER: "))
         is_readable = line[:1].isdecimal() and len(line) > 500
         assert is_known or is_readable or line in report.unreadable
+
+
+# ---- idle nodes ----
+
+
+def test_only_nodes_that_slurm_keeps_for_nobody_are_idle() -> None:
+    rows = [
+        "debug|mixed|2",
+        "debug|idle|3",
+        "regular|planned|4",
+        "regular|idle~|5",
+        "a|b|idle|1",
+        "motd",
+        "debug|idle|x",
+    ]
+    found = SLURM.parse_idle(result("\n".join(rows), name="sinfo"))
+    assert found == [IdleNodes("debug", 3), IdleNodes("a|b", 1)]
+    with pytest.raises(SchedulerUnavailable):
+        SLURM.parse_idle(result("", "slurm_load_partitions: Unable to contact slurm controller (connect failure)", 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from balsam_core.plugins import (
     BatchStatus,
     Command,
     CommandResult,
+    IdleNodes,
     Scheduler,
     SchedulerNotUnderstood,
     SchedulerRejected,
@@ -123,6 +125,22 @@ class Cobalt(Scheduler):
             if result.returncode == 0
         }
         return StatusReport({id: end for id, end in ends.items() if end})
+
+    def idle_command(self) -> Command | None:
+        return Command(("nodelist",))
+
+    def parse_idle(self, result: CommandResult) -> Sequence[IdleNodes]:
+        table = read_table(result.stdout, "queues", "status", "backfill")
+        if table is None:
+            _raise_without_table(result)
+        # Backfill: how long a node is free that is kept for a larger batch job.
+        found = Counter(
+            (queue, seconds_of(told(row, "backfill")))
+            for row in table.rows
+            if row["status"] == "idle"
+            for queue in row["queues"].split(":")
+        )
+        return [IdleNodes(queue, nodes, seconds) for (queue, seconds), nodes in found.items()]
 
     def cancel_command(self, ids: Sequence[str]) -> Command:
         return Command(("qdel", *ids))

@@ -13,6 +13,7 @@ from balsam_core.plugins import (
     BatchStatus,
     Command,
     CommandResult,
+    IdleNodes,
     Scheduler,
     SchedulerError,
     SchedulerNotUnderstood,
@@ -128,6 +129,17 @@ class Slurm(Scheduler):
         if errors and not jobs:
             raise errors[0]
         return StatusReport(jobs, tuple(unreadable))
+
+    def idle_command(self) -> Command | None:
+        return Command(("sinfo", "--noheader", "--format=%R|%T|%D"))
+
+    def parse_idle(self, result: CommandResult) -> Sequence[IdleNodes]:
+        if result.returncode != 0:
+            raise not_answered(result)
+        # `planned` is what Slurm calls idle nodes that it keeps for a batch job; `idle~` are asleep, `idle*` silent.
+        rows = [row.rsplit("|", 2) for row in result.stdout.split("\n")]
+        idle = [(row[0], row[2]) for row in rows if len(row) == 3 and row[1] == "idle"]
+        return [IdleNodes(queue, int(nodes)) for queue, nodes in idle if nodes.isdecimal()]
 
     def cancel_command(self, ids: Sequence[str]) -> Command:
         return Command(("sh", "-c", "; ".join(_cancelling(ids))))

@@ -79,16 +79,19 @@ class Evaluator:
 
 
 def main() -> None:
-    """Search with three evaluations at a time; then kill what still runs, and leave the results in `job.data`."""
+    """Evaluate so many points, so many at a time; then kill what still runs, and leave the results in `job.data`."""
+    count, at_once = (int(word) for word in sys.argv[1:3] or ("7", "3"))
     evaluator = Evaluator(Path(__file__).with_name("evaluate.py"))
-    points = [{"number": number, "x": number / 4} for number in range(7)]
-    evaluator.add(points[:3])
+    points = [{"number": number, "x": number / 4} for number in range(count)]
+    evaluator.add(points[:at_once])
+    waiting = points[at_once:]
     results: dict[str, float] = {}
-    for point in points[3:]:
+    while waiting:
         for done, objective in evaluator.finished(timeout=60):
             results[f"task{done['number']}"] = objective
-        evaluator.add([point])
-    while len(results) < len(points) - 1:
+            if waiting:
+                evaluator.add([waiting.pop(0)])
+    while len(results) < count - 1:
         for done, objective in evaluator.finished(timeout=60):
             results[f"task{done['number']}"] = objective
     for job in BalsamJob.objects.filter(workflow=dag.current_job.workflow, name__startswith="task").exclude(
