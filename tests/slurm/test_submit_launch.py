@@ -16,44 +16,28 @@ from typing import Any
 import pytest
 
 from balsam_core.state.store import open_store
-from tests.integration.launching import BALSAM, Site, temporary_site
+from tests.integration.launching import BALSAM, Site
 from tests.postgres import PostgresServer, as_user, server_user
 from tests.slurm.cluster import SlurmCluster, wait_until
+from tests.slurm.sites import SETTINGS, slurm_site
 
 pytestmark = pytest.mark.slurm
 
 SECONDS = 60.0
 NODES = {"node1", "node2", "node3", "node4"}
-SETTINGS = {
-    "BALSAM_SCHEDULER__NAME": "slurm",
-    "BALSAM_SCHEDULER__SAME_HOST": "true",
-    "BALSAM_NODES__SOURCE": "slurm",
-    "BALSAM_MPI__NAME": "srun",
-    "BALSAM_SLURM__MPI_TYPE": "pmi2",
-    "BALSAM_LAUNCHER__LEASE_SECONDS": "10",
-}
 RANKS = "from mpi4py import MPI; c = MPI.COMM_WORLD; n = c.allreduce(1); c.rank or print('ranks', n, flush=True)\n"
 
 
 @pytest.fixture
 def site(slurm: SlurmCluster, tmp_path: Path) -> Iterator[Site]:
     """A site on SQLite whose batch jobs go to Slurm; what is left of them is cancelled."""
-    yield from _site(slurm, tmp_path)
+    yield from slurm_site(slurm, tmp_path)
 
 
 @pytest.fixture
 def disturbing_site(slurm_cluster: SlurmCluster, tmp_path: Path) -> Iterator[Site]:
     """The same for a test that makes an outage."""
-    yield from _site(slurm_cluster, tmp_path)
-
-
-def _site(slurm: SlurmCluster, folder: Path) -> Iterator[Site]:
-    with temporary_site(folder) as site:
-        site.environ.update({**SETTINGS, "SLURM_CONF": slurm.environ["SLURM_CONF"], "PATH": slurm.environ["PATH"]})
-        yield site
-        for job in site.store.batches.select(machine_id=""):
-            if job.scheduler_id:
-                slurm.run("scancel", "--quiet", job.scheduler_id)
+    yield from slurm_site(slurm_cluster, tmp_path)
 
 
 def submit(site: Site, *words: str) -> int:
