@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/python examples/hyperparameter_search/demo.py
 
 test: $(READY) slurm lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 # A real Slurm and sshd for the tests, where they can be installed; without them those tests are skipped.
 slurm:
