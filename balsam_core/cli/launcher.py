@@ -120,7 +120,10 @@ def _greet(store: Store, nodes: Sequence[Node], options: LaunchOptions) -> None:
 
     cores = len(nodes[0].cpus)
     count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
-    _log.info("launcher started: %s mode, %s of %d cores: %s", options.job_mode, count, cores, _names(nodes))
+    each = f" of {cores} cores" if cores else ""
+    _log.info("launcher started: %s mode, %s%s: %s", options.job_mode, count, each, _names(nodes))
+    if not cores:
+        _log.info("which cores the nodes have is not known here: jobs are not bound to cores")
     hint = idle_cores(store, options.workflow, cores) if options.job_mode == "serial" else ""
     if hint:
         _log.info("%s", hint)

@@ -200,13 +200,20 @@ def _is_per_rank(name: str) -> bool:
     return name in _PER_RANK_NAMES or name.startswith(_PER_RANK)
 
 
-# Read from the environment of a rank under MPICH 5.0 (PMI_FD, PMI_RANK, HYDI_CONTROL_FD, MPI_LOCALRANKID ...) and from
-# the sources of Open MPI 4 and 5, which talks PMIx and is started by PRRTE.
-_PER_RANK_NAMES = frozenset({"OMPI_COMMAND", "OMPI_ARGV", "OMPI_FILE_LOCATION", "OMPI_UNIVERSE_SIZE"})
+# Read from the environment of a rank under MPICH 5.0 (PMI_FD, PMI_RANK, HYDI_CONTROL_FD, MPI_LOCALRANKID ...), from
+# the sources of Open MPI 4 and 5, which talks PMIx and is started by PRRTE, and from a step of Slurm 22.05: Open MPI
+# takes SLURM_STEPID and SLURM_PROCID for a start by srun, and srun itself the binding for an option. What tells of
+# the whole allocation stays (`SLURM_JOB_ID`, `SLURM_JOB_NODELIST` ...).
+_PER_RANK_NAMES = frozenset(
+    {"OMPI_COMMAND", "OMPI_ARGV", "OMPI_FILE_LOCATION", "OMPI_UNIVERSE_SIZE"}
+    | {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_TASK_PID", "SLURM_GTIDS", "SLURM_LAUNCH_NODE_IPADDR"}
+    | {"SLURM_DISTRIBUTION"}
+)
 _PER_RANK = (
     "PMI_", "PMI2_", "PMIX_", "HYDI_", "HYDRA_CONTROL_FD", "MPI_LOCALNRANKS", "MPI_LOCALRANKID",
     "OMPI_COMM_WORLD_", "OMPI_APP_CTX_", "OMPI_NUM_APP_CTX", "OMPI_FIRST_RANKS", "OMPI_MCA_orte_", "OMPI_MCA_ess",
-    "OMPI_MCA_initial_wdir", "OMPI_MCA_mpi_oversubscribe", "PRTE_",
+    "OMPI_MCA_initial_wdir", "OMPI_MCA_mpi_oversubscribe", "PRTE_", "SLURM_STEP", "SLURM_SRUN_", "SLURM_CPU_BIND",
+    "SLURM_PMI",
 )  # fmt: skip
 _KEPT = ("PMIX_MCA_", "PRTE_MCA_", "PRTE_ALLOW_RUN_AS_ROOT")
 

@@ -548,5 +548,7 @@ def test_the_sweep_spares_itself_and_those_above_it() -> None:
 def test_ranks_are_stripped_from_the_environment_and_the_users_own_settings_stay() -> None:
     ranks = {"PMI_RANK": "0", "PMI_FD": "9", "PMIX_NAMESPACE": "x", "HYDI_CONTROL_FD": "7", "MPI_LOCALRANKID": "0"}
     ranks |= {"OMPI_COMM_WORLD_RANK": "0", "OMPI_MCA_orte_hnp_uri": "x", "PRTE_LAUNCHED": "1"}
-    users = {"HYDRA_LAUNCHER": "fork", "OMPI_MCA_btl": "self", "OMPI_ALLOW_RUN_AS_ROOT": "1", "PMIX_MCA_gds": "hash"}
+    ranks |= {"SLURM_PROCID": "3", "SLURM_STEPID": "0", "SLURM_STEP_NODELIST": "n1", "SLURM_CPU_BIND_LIST": "0x1"}
+    users = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-4]", "SLURM_MPI_TYPE": "pmi2", "SLURM_CONF": "/c"}
+    users |= {"HYDRA_LAUNCHER": "fork", "OMPI_MCA_btl": "self", "OMPI_ALLOW_RUN_AS_ROOT": "1", "PMIX_MCA_gds": "hash"}
     assert clean_environment({**ranks, **users, "PATH": "/bin"}) == {**users, "PATH": "/bin"}
