@@ -1,4 +1,4 @@
-"""Runs one call of a Python function as a job: `python -m balsam_core.call FOLDER`, the folder with the call's files.
+"""Runs one call of `BalsamExecutor` as a job: the function `balsam_core.call:run`, with the folder of the call's files.
 
 The exit code is 1 when the function raised; the traceback is in the output of the job, and in the file of the result.
 """
@@ -10,6 +10,8 @@ import sys
 import traceback
 from pathlib import Path
 from uuid import UUID
+
+import cloudpickle  # noqa: F401 - a process that makes many calls has it from the start
 
 from balsam_core.api.calls import CallFiles
 
@@ -30,5 +32,6 @@ def main(folder: str) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+def run(folder: str) -> None:
+    """As an application names it."""
+    sys.exit(main(folder))

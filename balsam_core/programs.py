@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from balsam_core.models.app import AppSpec
+from balsam_core.models.app import FUNCTION_RUNNER, AppSpec, called_function
 
 # The fields of an application that hold a command.
+_CHECK_SECONDS = 60
 COMMANDS = ("executable", "preprocess", "postprocess")
 
 
@@ -22,6 +24,28 @@ def missing_programs(spec: AppSpec) -> Iterator[tuple[str, str]]:
                 yield field, _what_is_wrong(program)
     if spec.envscript and not Path(spec.envscript).is_file():
         yield "envscript", _what_is_wrong(spec.envscript)
+
+
+def wrong_function(spec: AppSpec, site: Path) -> str:
+    """Why the function that an application names cannot be called here; empty: it can, or it names none."""
+    try:
+        words = shlex.split(spec.executable)
+    except ValueError:
+        return ""
+    target = called_function(words)
+    if target is None:
+        return ""
+    command = [words[0], "-m", FUNCTION_RUNNER, "--check", target]
+    environ = {**os.environ, "BALSAM_DB_PATH": str(site)}
+    try:
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=_CHECK_SECONDS)  # fmt: skip
+    except OSError:
+        return ""  # the interpreter is missing, which is told as of any program
+    except subprocess.TimeoutExpired:
+        return f"importing {target!r} takes more than {_CHECK_SECONDS} s"
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    return "" if done.returncode == 0 else lines[-1] if lines else f"importing {target!r} ended the interpreter"
 
 
 def _what_is_wrong(program: str) -> str:

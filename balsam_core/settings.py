@@ -101,6 +101,7 @@ class LauncherSettings(Section):
     lease_seconds: a launcher that is silent for so long has lost its jobs. stop_grace_seconds: between SIGTERM and
     SIGKILL. max_retries: automatic reruns of a job that ended with one of retry_codes (a signal N is -N) within
     retry_window_seconds of its start. timeout_retries: reruns after the job's own timeout.
+    function_processes: whether each call of a Python function gets a process of its own, or one that made others.
     """
 
     lease_seconds: Seconds = 90.0
@@ -112,6 +113,7 @@ class LauncherSettings(Section):
     num_transition_threads: PositiveCount = 4
     script_timeout_seconds: Seconds = 300.0
     default_job_mode: Literal["serial", "mpi"] = "serial"
+    function_processes: Literal["fresh", "reused"] = "fresh"
     on_rank_death: Literal["restart", "end"] = "restart"
 
 

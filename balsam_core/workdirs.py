@@ -25,6 +25,11 @@ class Workdirs:
         return self.of(job) / output_name(job)
 
 
+def result_name(job: Job) -> str:
+    """The name of the file there that gets what its function returns, when that is JSON."""
+    return f"{safe_folder(job.name)}.result.json"
+
+
 def output_name(job: Job) -> str:
     """The name of that file in the working directory."""
     return f"{safe_folder(job.name)}.out"

@@ -63,6 +63,16 @@ current_job: BalsamJob | None = _current_job()
 parents: QuerySet | None = current_job.get_parents() if current_job else None
 children: QuerySet | None = current_job.get_children() if current_job else None
 
+
+def look_again() -> None:
+    """Be in the job that BALSAM_JOB_ID names now: for a process that has become another job since this was imported."""
+    global JOB_ID, current_job, parents, children
+    JOB_ID = UUID(os.environ["BALSAM_JOB_ID"]) if os.environ.get("BALSAM_JOB_ID") else None
+    current_job = _current_job()
+    parents = current_job.get_parents() if current_job else None
+    children = current_job.get_children() if current_job else None
+
+
 # What a copy of a job does not share with it.
 _NOT_CLONED = frozenset(
     {"job_id", "state", "state_history", "lock", "tick", "user_workdir", "attempt", "exit_code", "node"}

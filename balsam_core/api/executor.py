@@ -26,7 +26,7 @@ from balsam_core.api.keeper import KeptLauncher
 from balsam_core.api.site import Site
 from balsam_core.errors import AppNotFound, JobSpecError
 from balsam_core.launcher.hints import nobody_runs
-from balsam_core.models.app import AppSpec
+from balsam_core.models.app import AppSpec, function_words
 from balsam_core.models.job import JobSpec
 from balsam_core.state.hosts import machine_id
 from balsam_core.state.jobs import job_folder
@@ -255,7 +255,7 @@ def _registered(store: Store) -> str:
 
     Its name gets a suffix when another Python has taken the plain one: jobs that wait keep theirs.
     """
-    executable = f"{shlex.quote(sys.executable)} -m balsam_core.call"
+    executable = shlex.join(function_words("balsam_core.call:run"))
     names = (APPLICATION, f"{APPLICATION}-{sha256(executable.encode()).hexdigest()[:8]}")
     for name in names:
         try:

@@ -15,11 +15,11 @@ from balsam_core.cli.options import Words, command
 @click.option("--envscript", default="", metavar="FILE", help="sourced before the program starts")
 @click.option("--description", default="", cls=Words, help="for people")
 def app(name: str, executable: str, preprocess: str, postprocess: str, envscript: str, description: str) -> None:
-    """Define an application; a .py file runs with the Python of this command."""
+    """Define an application; a .py file, or a function MODULE:NAME, runs with the Python of this command."""
     from balsam_core.cli.apps import app_spec
     from balsam_core.cli.context import current_folder, opened
     from balsam_core.cli.output import print_lines, warn
-    from balsam_core.programs import missing_programs
+    from balsam_core.programs import missing_programs, wrong_function
 
     with opened() as here:
         spec = app_spec(
@@ -36,4 +36,6 @@ def app(name: str, executable: str, preprocess: str, postprocess: str, envscript
         here.store.add_app(spec)
     for field, wrong in missing_programs(spec):
         warn(f"{field}: {wrong}; until then jobs of {name!r} fail")
+    if wrong := wrong_function(spec, here.site.path):
+        warn(f"executable: {wrong}; until then jobs of {name!r} fail")
     print_lines([f"Added app {spec.name}: {spec.executable}"])

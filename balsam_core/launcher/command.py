@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from balsam_core.errors import JobSpecError
-from balsam_core.models.app import AppSpec
+from balsam_core.models.app import AppSpec, function_words, names_function
 from balsam_core.models.job import Job
 
 _QUOTING = re.compile(r"['\"\\]")
@@ -30,7 +30,7 @@ def job_words(job: Job, app: AppSpec) -> list[str]:
         raise JobSpecError(f"the command {line!r} cannot be split into words: {error}") from error
     if not words:
         raise JobSpecError(f"the application {app.name!r} has no executable")
-    return words
+    return [*function_words(words[0]), *words[1:]] if names_function(words[0]) else words
 
 
 def in_envscript(words: Sequence[str], envscript: str) -> list[str]:

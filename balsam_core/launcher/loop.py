@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import selectors
@@ -64,6 +65,7 @@ class Rules:
     """How a launcher behaves, from its options and the site's settings.
 
     keeps_lease False: the launcher beside this process renews the lease and recovers. deadline: monotonic clock.
+    reuses_processes: see `SerialMode`.
     """
 
     launcher_id: UUID
@@ -76,6 +78,7 @@ class Rules:
     persistent: bool = False
     deadline: float | None = None
     keeps_lease: bool = True
+    reuses_processes: bool = False
 
 
 class Workers(Protocol):
@@ -467,7 +470,7 @@ class Loop:
         elif report.how is How.EXITED and report.code in _TERMINATED and not self._stopping:
             self._doubtful.append((time.monotonic() + _DOUBT_SECONDS, report))
         else:
-            self._record_end(flight, *self._outcome(flight, report))
+            self._record_end(flight, *self._outcome(flight, report), added=_result_data(report.result))
 
     def _settle_doubts(self) -> None:
         """Jobs that SIGTERM has ended: with the launcher, if it was told to stop soon after, else by themselves."""
@@ -511,11 +514,19 @@ class Loop:
         what = f"nonzero return {report.code}{_full_disk(self.workdirs.of(flight.job))}"
         return End.ERROR, report.code, report.seconds, _with_tail(what, report.tail)
 
-    def _record_end(self, flight: Flight, end: End, code: int | None, seconds: float, message: str) -> None:
+    def _record_end(
+        self,
+        flight: Flight,
+        end: End,
+        code: int | None,
+        seconds: float,
+        message: str,
+        added: Mapping[str, Any] | None = None,
+    ) -> None:
         self.mode.landed(flight.job.job_id)
         self._look = True
         self._results.append(
-            Result(flight.job.job_id, flight.job.attempt + 1, end, time.time(), code, seconds, message)
+            Result(flight.job.job_id, flight.job.attempt + 1, end, time.time(), code, seconds, message, added)
         )
 
     def _flush(self) -> None:
@@ -560,6 +571,14 @@ class Loop:
 def _is_taken(flight: Flight, state: State | None) -> bool:
     """Whether somebody has killed, moved, changed or deleted the job; its starts are recorded by now."""
     return state in (None, State.USER_KILLED) or (flight.started_at is not None and state is not State.RUNNING)
+
+
+def _result_data(text: str) -> Mapping[str, Any] | None:
+    """What the result of a function, as JSON, adds to its job's `data`."""
+    try:
+        return {"result": json.loads(text)} if text else None
+    except ValueError:
+        return None
 
 
 def _runnable(written: Iterable[Mapping[str, Any]]) -> bool:

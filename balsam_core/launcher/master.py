@@ -62,7 +62,7 @@ def _lead(transport: Transport, own: WorkerClient, plan: Plan) -> None:
     reporter = Reporter(observed=plan.observed)
     loop = Loop(
         store,
-        SerialMode(plan.nodes, plan.workflow),
+        SerialMode(plan.nodes, plan.workflow, plan.rules.reuses_processes),
         workers,
         NoTransitions(),
         Workdirs(site.data),

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+# Two descriptors of a nursery: its channel to the worker, and the socket on which it hands over those of others.
+NURSERY_SOCKETS = "BALSAM_NURSERY_SOCKETS"
+
 
 class Need(NamedTuple):
     """What one job asks of its nodes.
@@ -33,6 +36,20 @@ class Bound(NamedTuple):
     gpus: tuple[str, ...] = ()
 
 
+class Call(NamedTuple):
+    """A call of a Python function, for a worker that keeps processes warm.
+
+    nursery: the command of the process that imports the function once. own: the variables of the task's `env` that
+    differ from job to job; with the others the nursery is started. reuse: make the call in a process that has made
+    others before, instead of one of its own.
+    """
+
+    nursery: Sequence[str]
+    arguments: Sequence[str]
+    own: Sequence[str]
+    reuse: bool = False
+
+
 class Task(NamedTuple):
     """One attempt of a job, as a worker starts it.
 
@@ -44,6 +61,7 @@ class Task(NamedTuple):
     bound: start the task at once on these cores (none: not bound) and GPUs, past the queue; `need` is not looked at.
     timeout_seconds: SIGTERM after that long, SIGKILL after the worker's grace.
     node: which of the sender's nodes the task is for; its worker does not look at it.
+    result: the file in `cwd` whose text is reported when the task ends well. call: what `argv` does, by a warm process.
     """
 
     key: str
@@ -56,6 +74,8 @@ class Task(NamedTuple):
     bound: Bound | None = None
     timeout_seconds: float | None = None
     node: int = 0
+    result: str = ""
+    call: Call | None = None
 
 
 class How(str, Enum):
@@ -87,6 +107,7 @@ class Ended(NamedTuple):
     """The task's process ended, and its process group with it.
 
     code: the exit code, or minus the signal. tail: the end of what this attempt wrote, when it failed.
+    result: what it left in its `Task.result`.
     """
 
     key: str
@@ -94,6 +115,7 @@ class Ended(NamedTuple):
     how: How
     seconds: float
     tail: str
+    result: str = ""
 
 
 class Recalled(NamedTuple):

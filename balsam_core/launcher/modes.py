@@ -14,21 +14,26 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from uuid import UUID
 
+from balsam_core.function import RESULT_VARIABLE
 from balsam_core.launcher.command import in_envscript, job_words
-from balsam_core.launcher.messages import Bound, Need, Task
+from balsam_core.launcher.messages import Bound, Call, Need, Task
 from balsam_core.launcher.placement import FreeNode, Placed, Refusal, Why, place, release
 from balsam_core.launcher.pool import Pool
-from balsam_core.models.app import AppSpec
+from balsam_core.models.app import AppSpec, called_function
 from balsam_core.models.job import Job
 from balsam_core.models.nodes import Node, Placement
 from balsam_core.plugins import Command, Launch, MpiLauncher
 from balsam_core.state.claims import Limits
+from balsam_core.workdirs import result_name
 
 _SMALLEST_PAGE = 64
 _LARGEST_PAGE = 1_000
 # Work that a node has waiting; enough to cover a claim, little enough that other launchers get their share.
 _PREFETCH_SECONDS = 0.5
 _LARGEST_PREFETCH = 1_000
+_NURSERY = "balsam_core.launcher.nursery"
+# The variables that differ from job to job: a nursery is started with the others.
+_OWN = ("BALSAM_JOB_ID", "BALSAM_PARENT_IDS", "BALSAM_ATTEMPT", RESULT_VARIABLE)
 # A job that waits longer than this for room is not passed by later ones any more, until it has started.
 _PATIENCE_SECONDS = 60.0
 
@@ -164,7 +169,12 @@ class JobMode(ABC):
 
 @dataclass
 class SerialMode(JobMode):
-    """Packs jobs of one process on one or many nodes; the worker of each node gives them their cores and GPUs."""
+    """Packs jobs of one process on one or many nodes; the worker of each node gives them their cores and GPUs.
+
+    reuses_processes: a call of a function may run in a process that has made others.
+    """
+
+    reuses_processes: bool = False
 
     name = "serial"
 
@@ -193,11 +203,21 @@ class SerialMode(JobMode):
     def task(self, flight: Flight, app: AppSpec, workdir: str, output: str, environ: dict[str, str]) -> Task:
         """Queued in the worker, which gives it its cores and GPUs when it starts."""
         job = flight.job
-        argv = in_envscript(job_words(job, app), app.envscript)
+        words = job_words(job, app)
+        argv = in_envscript(words, app.envscript)
         timeout = job.timeout_seconds
-        return Task(
+        task = Task(
             flight.key, argv, workdir, output, environ, need=flight.need, timeout_seconds=timeout, node=flight.node
         )
+        return task if called_function(words) is None else self._call(task, job, words, app.envscript)
+
+    def _call(self, task: Task, job: Job, words: Sequence[str], envscript: str) -> Task:
+        """The task for a worker that keeps processes warm; its `argv` does the same, by an interpreter of its own."""
+        result = result_name(job)
+        environ = {**task.env, RESULT_VARIABLE: result}
+        nursery = in_envscript([words[0], "-m", _NURSERY, words[3]], envscript)
+        call = Call(nursery, words[4:], [name for name in _OWN if name in environ], self.reuses_processes)
+        return task._replace(env=environ, result=result, call=call)
 
     def why_not(self, job: Job, seconds_left: float | None) -> Refusal | None:
         """As for any job; and one with several ranks belongs into the other mode."""
@@ -309,8 +329,12 @@ class MpiMode(JobMode):
         assert self.mpi is not None
         assert flight.placements is not None
         job = flight.job
+        words = job_words(job, app)
+        result = "" if called_function(words) is None else result_name(job)
+        if result:
+            environ = {**environ, RESULT_VARIABLE: result}
         launch = Launch(
-            argv=tuple(job_words(job, app)),
+            argv=tuple(words),
             placements=flight.placements,
             env={**environ, **gpu_variables(flight.placements)},
             ranks_per_node=job.ranks_per_node,
@@ -327,7 +351,8 @@ class MpiMode(JobMode):
         first = flight.placements[0]
         # The MPI command itself goes to the job's cores, where those are this host's.
         bound = Bound(first.cpus) if job.num_nodes == 1 and not first.node.is_remote else Bound()
-        return Task(flight.key, argv, workdir, output, variables, bound=bound, timeout_seconds=job.timeout_seconds)
+        timeout = job.timeout_seconds
+        return Task(flight.key, argv, workdir, output, variables, bound=bound, timeout_seconds=timeout, result=result)
 
     def stop_commands(self, pid: int) -> tuple[Command, Command] | None:
         """As the MPI launcher says."""

@@ -78,11 +78,7 @@ class Spawner:
         """A running process; raises CannotStart. Call `rest` after the last of a batch."""
         if not argv:
             raise CannotStart("the command is empty")
-        _enter(cwd, make_cwd)
-        try:
-            descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
-        except (OSError, ValueError) as error:
-            raise CannotStart(_in_words(error)) from error
+        descriptor = _opened(cwd, make_cwd, output)
         try:
             program = self._find(os.fsencode(argv[0]), environment)
             self._bind(bound.cpus)
@@ -103,6 +99,19 @@ class Spawner:
         finally:
             os.close(descriptor)
         return Child(pid, now, cwd, output, start)
+
+    def prepare(self, cwd: str, make_cwd: bool, output: str) -> int:
+        """The folder and the output of a process that another one starts, and how long that output is by now.
+
+        Raises CannotStart. Call `rest` after the last of a batch.
+        """
+        descriptor = _opened(cwd, make_cwd, output)
+        try:
+            return os.lseek(descriptor, 0, os.SEEK_END)
+        except OSError as error:
+            raise CannotStart(_in_words(error)) from error
+        finally:
+            os.close(descriptor)
 
     def rest(self) -> None:
         """Leave the cores and the folder of the last child."""
@@ -194,6 +203,15 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def _opened(cwd: str, make_cwd: bool, output: str) -> int:
+    """The output, for appending; the current folder is `cwd` then. Raises CannotStart."""
+    _enter(cwd, make_cwd)
+    try:
+        return os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+    except (OSError, ValueError) as error:
+        raise CannotStart(_in_words(error)) from error
 
 
 def _enter(cwd: str, make: bool) -> None:

@@ -161,7 +161,7 @@ def _mode(nodes: list[Node], options: LaunchOptions, settings: Settings, registr
         # A missing mpiexec is the site's trouble: said once, before a job fails because of it.
         mpi.command(Launch(("true",), (Placement(nodes[0], nodes[0].cpus),)))
         return MpiMode(nodes, options.workflow, mpi=mpi)
-    return SerialMode(nodes, options.workflow)
+    return SerialMode(nodes, options.workflow, settings.launcher.function_processes == "reused")
 
 
 def _ranks(
@@ -207,6 +207,7 @@ def _rules(
         ),
         persistent=options.persistent,
         deadline=time.monotonic() + min(limits) if limits else None,
+        reuses_processes=settings.function_processes == "reused",
     )
 
 

@@ -13,15 +13,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from balsam_core.launcher import procfs
 from balsam_core.launcher.backlog import Backlog
 from balsam_core.launcher.channel import Channel, Message
 from balsam_core.launcher.journal import Journal
-from balsam_core.launcher.messages import Bound, Ended, How, Need, Recalled, Refused, Report, Started, Task
+from balsam_core.launcher.messages import Bound, Call, Ended, How, Need, Recalled, Refused, Report, Started, Task
 from balsam_core.launcher.slots import Slots
 from balsam_core.launcher.spawner import (
     CannotStart,
@@ -33,6 +33,9 @@ from balsam_core.launcher.spawner import (
     reap,
 )
 
+if TYPE_CHECKING:
+    from balsam_core.launcher.nurseries import Done, Nurseries, Nursery, Reused
+
 # A busy worker reports this often, not once per task: each report wakes the launcher.
 _REPORT_SECONDS = 0.005
 # While a killed task's leader is gone and others of its group still use their grace, look for them this often.
@@ -41,6 +44,8 @@ _LINGER_SECONDS = 0.1
 # for 2 s after the grace.
 _STOP_COMMAND_SECONDS = 1.0
 _Words = tuple[list[str], dict[str, str]]  # a command and its changes of the environment
+# A longer result stays in its file.
+_RESULT_BYTES = 100_000
 _TOO_SHORT = "the time left is too short"
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -54,9 +59,10 @@ def main(descriptor: int, parent: int) -> None:
     become_subreaper()
     child_ended = child_signals()
     channel = Channel(descriptor)
-    worker = Worker(channel)
+    poll = select.poll()
+    worker = Worker(channel, poll)
     try:
-        _serve(worker, channel, child_ended, parent)
+        _serve(worker, channel, poll, child_ended, parent)
     finally:
         kill_everything(lambda seconds: _wait(child_ended, seconds))
 
@@ -64,12 +70,16 @@ def main(descriptor: int, parent: int) -> None:
 class Worker:
     """The tasks of one node and what is to happen to them; `handle`, `reap` and `tick` return at once."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, poll: select.poll) -> None:
         self._channel = channel
+        self._poll = poll
         self._backlog = Backlog()
         self._at_once: list[Task] = []
         self._running: dict[str, _Running] = {}
         self._by_pid: dict[int, _Running] = {}
+        self._nurseries: Nurseries | None = None
+        self._waiting: dict[str, Nursery] = {}
+        self._warm: dict[int, Nursery | Reused] = {}
         self._timers: list[tuple[float, int, _Running, str]] = []
         self._timer_count = 0
         self._reports: list[Report] = []
@@ -79,6 +89,7 @@ class Worker:
     def configure(self, config: dict[str, Any]) -> None:
         """The first message: the node, the base environment and so on; see `start_worker`."""
         self._spawner = Spawner(config["environment"])
+        self._all_cpus = sorted(os.sched_getaffinity(0))
         self._slots = Slots(config["cpus"], config["numa"], config["gpus"], config["memory_mb"])
         self._gpu_variable: str = config["gpu_variable"]
         self._has_gpus = bool(config["gpus"])
@@ -92,15 +103,23 @@ class Worker:
 
     def reap(self) -> None:
         """Take in ended processes, and end what is left of their groups."""
+        for descriptor in list(self._warm):  # first: what its nursery has taken in is not ours to take in
+            self.hear(descriptor)
         for pid, code in reap(before=self._end_group):
-            running = self._by_pid.pop(pid, None)
-            if running is None:
-                continue  # an orphan that came to us as the subreaper
-            running.code = code
-            if running.how is None or running.is_forced or not _others(running, procfs.processes()):
-                self._finish(running)
-            else:
-                self._set_timer(_LINGER_SECONDS, running, "linger")
+            self._ended(pid, code)
+
+    def hear(self, descriptor: int) -> None:
+        """A nursery, or a process that it has forked, has said something."""
+        from balsam_core.launcher.nurseries import Nursery
+
+        one = self._warm.get(descriptor)
+        if isinstance(one, Nursery):
+            self._hear_nursery(one)
+        elif one is not None:
+            for done in one.hear():
+                self._done(done)
+            if one.is_closed:
+                self._unwatch(one)
 
     def tick(self) -> float | None:
         """Do what is due, start what fits, report; the answer is the seconds until something is due again."""
@@ -110,6 +129,10 @@ class Worker:
             if running.key in self._running and self._running[running.key] is running:
                 getattr(self, f"_{what}")(running)
         self._start_what_fits()
+        while heard := [one for one in self._nurseries or () if one.has_heard]:
+            for nursery in heard:
+                self._hear_nursery(nursery)
+            self._start_what_fits()
         return self._report()
 
     # What the launcher asks.
@@ -118,10 +141,14 @@ class Worker:
         self.configure(config)
 
     def _do_start(self, tasks: list[tuple[Any, ...]]) -> None:
-        for key, argv, cwd, output, env, make_cwd, need, bound, timeout_seconds, _ in tasks:
-            if key in self._running or key in self._backlog:
+        for key, argv, cwd, output, env, make_cwd, need, bound, *rest in tasks:
+            if key in self._running or key in self._backlog or key in self._waiting:
                 continue
-            task = Task(key, argv, cwd, output, env, make_cwd, Need(*need), bound and Bound(*bound), timeout_seconds)
+            timeout_seconds, node, result, call = rest
+            task = Task(
+                key, argv, cwd, output, env, make_cwd, Need(*need), bound and Bound(*bound),
+                timeout_seconds, node, result, call and Call(*call),
+            )  # fmt: skip
             if task.bound:
                 self._at_once.append(task)
             elif reason := self._slots.never(task.need):
@@ -132,7 +159,7 @@ class Worker:
 
     def _do_kill(self, keys: list[str], grace_seconds: float) -> None:
         self.reap()  # what has ended by itself was not killed
-        self._recalled(self._backlog.remove(keys), "killed before it started")
+        self._recalled(self._backlog.remove(keys) + self._stop_waiting(keys), "killed before it started")
         running = [self._running[key] for key in keys if key in self._running]
         self._terminate(running, How.KILLED, grace_seconds)
 
@@ -144,7 +171,16 @@ class Worker:
 
     def _do_recall(self, keys: list[str] | None) -> None:
         removed = self._backlog.remove(self._backlog.keys() if keys is None else keys)
+        removed += self._stop_waiting(list(self._waiting) if keys is None else keys)
         self._say(Recalled(tuple(removed), "recalled"))
+
+    def _stop_waiting(self, keys: list[str]) -> list[str]:
+        """Take out tasks whose function is being imported; the answer is those that were there."""
+        found = [key for key in keys if key in self._waiting]
+        for key in found:
+            task, bound = self._waiting.pop(key).waiting.pop(key)
+            self._slots.release(bound, task.need)
+        return found
 
     def _do_set_time_left(self, seconds: float | None) -> None:
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -195,12 +231,17 @@ class Worker:
         if bound.gpus or (self._has_gpus and not task.bound):  # no GPUs given: none to be seen
             changes = {self._gpu_variable: ",".join(bound.gpus), **changes}
         try:
-            environment = self._spawner.environment(changes)
-            child = self._spawner.spawn(task.argv, environment, task.cwd, task.make_cwd, task.output, bound)
+            running = self._start_warm(task, bound, changes) if task.call and not task.bound else None
+            if task.key in self._waiting:
+                return
+            if running is None:
+                environment = self._spawner.environment(changes)
+                child = self._spawner.spawn(task.argv, environment, task.cwd, task.make_cwd, task.output, bound)
+                running = _Running(task, child, bound)
         except CannotStart as error:
             self._refuse(task, bound, str(error))
             return
-        running = _Running(task, child, bound)
+        child = running.child
         self._running[task.key] = self._by_pid[child.pid] = running
         self._say(Started(task.key, child.pid, child.boottime_seconds, bound.cpus, bound.gpus))
         if task.timeout_seconds is not None:
@@ -211,7 +252,125 @@ class Worker:
             self._slots.release(bound, task.need)
         self._say(Refused(task.key, reason))
 
+    # Processes that are kept warm.
+
+    def _start_warm(self, task: Task, bound: Bound, changes: Mapping[str, str | None]) -> _Running | None:
+        """The call in a warm process; None: it has to wait for one, or an interpreter of its own must do."""
+        from balsam_core.launcher.nurseries import Nurseries, NurseryGone
+
+        call = cast(Call, task.call)
+        if self._nurseries is None:
+            self._nurseries = Nurseries(self._spawner)
+        nursery, closed = self._nurseries.of(task, call)
+        for one in closed:
+            self._close(one)
+        if nursery is None:
+            return None
+        self._watch(nursery)
+        if not nursery.is_ready:
+            nursery.waiting[task.key] = (task, bound)
+            self._waiting[task.key] = nursery
+            return None
+        start = self._spawner.prepare(task.cwd, task.make_cwd, task.output)
+        environ = {name: changes.get(name) for name in (*call.own, self._gpu_variable) if name in changes}
+        cpus = list(bound.cpus or (self._all_cpus if call.reuse else ()))
+        order = (task.key, task.cwd, task.output, environ, cpus, list(call.arguments), task.result)
+        try:
+            process = None
+            if call.reuse:
+                process = nursery.idle.popitem()[1] if nursery.idle else nursery.hatch()
+                self._watch(process)
+                pid, began = process.pid, time.clock_gettime(time.CLOCK_BOOTTIME)
+                process.call(order)
+            else:
+                pid, began = nursery.call(order)
+        except NurseryGone:
+            self._lose(nursery)
+            return None
+        nursery.running += 1
+        return _Running(task, Child(pid, began, task.cwd, task.output, start), bound, nursery, process)
+
+    def _done(self, done: Done) -> None:
+        """A process that is reused has made its call."""
+        running = self._running.get(done.key)
+        if running is None or running.process is not done.process or running.code is not None:
+            return
+        running.code = done.code
+        del self._by_pid[running.child.pid]
+        if running.how is not None:  # a signal may be on its way to it
+            done.process.nursery.signal(done.process.pid, signal.SIGKILL)
+        elif not done.is_last:
+            done.process.nursery.idle[done.process.pid] = done.process
+        self._finish(running)
+
+    def _hear_nursery(self, nursery: Nursery) -> None:
+        was_ready = nursery.is_ready
+        for pid, code in nursery.hear():
+            process = nursery.reused.get(pid)
+            if process is not None:
+                self.hear(process.fileno())
+                self._unwatch(process)
+                nursery.idle.pop(pid, None)
+                del nursery.reused[pid]
+            self._ended(pid, code)
+        if nursery.is_gone:
+            self._lose(nursery)
+        elif nursery.is_ready and not was_ready:
+            self._start_waiting(nursery)
+
+    def _start_waiting(self, nursery: Nursery) -> None:
+        waiting = list(nursery.waiting.values())
+        nursery.waiting.clear()
+        for task, _ in waiting:
+            del self._waiting[task.key]
+        for task, bound in waiting:
+            self._start(task, bound)
+        self._spawner.rest()
+
+    def _lose(self, nursery: Nursery) -> None:
+        """It has died, could not import its function, or does not answer: what it had running is ours to end now."""
+        if nursery.gone_at is not None:
+            return
+        self._close(nursery)
+        process = procfs.process(nursery.pid)
+        if process is not None and process.parent == os.getpid():
+            procfs.send(process, signal.SIGKILL)
+        orphans = [running for running in self._running.values() if running.nursery is nursery]
+        for running in orphans:
+            running.nursery = None
+            if running.code is None and procfs.process(running.child.pid) is None:
+                self._ended(running.child.pid, -signal.SIGKILL)
+        self._start_waiting(nursery)
+
+    def _close(self, nursery: Nursery) -> None:
+        for process in nursery.reused.values():
+            running = self._by_pid.get(process.pid)
+            if running is None or running.process is not process:
+                self._unwatch(process)
+        self._unwatch(nursery)
+
+    def _watch(self, one: Nursery | Reused) -> None:
+        if one.fileno() not in self._warm:
+            self._warm[one.fileno()] = one
+            self._poll.register(one.fileno(), select.POLLIN)
+
+    def _unwatch(self, one: Nursery | Reused) -> None:
+        if self._warm.get(one.fileno()) is one:
+            del self._warm[one.fileno()]
+            self._poll.unregister(one.fileno())
+            one.close()
+
     # From the process to its end.
+
+    def _ended(self, pid: int, code: int) -> None:
+        running = self._by_pid.pop(pid, None)
+        if running is None:
+            return  # an orphan that came to us as the subreaper, or a nursery
+        running.code = code
+        if running.how is None or running.is_forced or not _others(running, procfs.processes()):
+            self._finish(running)
+        else:
+            self._set_timer(_LINGER_SECONDS, running, "linger")
 
     def _time_out(self, running: _Running) -> None:
         self.reap()
@@ -271,12 +430,15 @@ class Worker:
         for one in running.family:
             procfs.send(one, signal.SIGKILL)
         del self._running[running.key]
+        if running.nursery is not None:
+            running.nursery.running -= 1
         if not running.task.bound:
             self._slots.release(running.bound, running.task.need)
         how = cast(How, (running.how or How.EXITED).value)  # marshal takes no enum
         tail = running.child.tail() if code or running.how else ""
         seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - running.child.boottime_seconds
-        self._say(Ended(running.key, code, how, seconds, tail))
+        result = "" if code or running.how or not running.task.result else _result(running.task)
+        self._say(Ended(running.key, code, how, seconds, tail, result))
 
     # Timers and reports.
 
@@ -307,7 +469,11 @@ class Worker:
 class _Running:
     """A task whose process was started and whose end is not reported yet."""
 
-    def __init__(self, task: Task, child: Child, bound: Bound) -> None:
+    def __init__(
+        self, task: Task, child: Child, bound: Bound, nursery: Nursery | None = None, process: Reused | None = None
+    ) -> None:
+        self.nursery = nursery
+        self.process = process
         self.key = task.key
         self.task = task
         self.child = child
@@ -321,7 +487,9 @@ class _Running:
 
 def _signal(running: _Running, signum: signal.Signals) -> None:
     """Signal the task's group, and its descendants that left the group."""
-    if running.code is None:
+    if running.code is None and running.nursery is not None:
+        running.nursery.signal(running.child.pid, signum)
+    elif running.code is None:
         procfs.send_group(running.child.pid, signum)
     for one in running.family:
         if one.group != running.child.pid or running.code is not None:
@@ -341,8 +509,7 @@ def _others(running: _Running, table: Iterable[procfs.Process]) -> list[procfs.P
     ]
 
 
-def _serve(worker: Worker, channel: Channel, child_ended: int, parent: int) -> None:
-    poll = select.poll()
+def _serve(worker: Worker, channel: Channel, poll: select.poll, child_ended: int, parent: int) -> None:
     poll.register(child_ended, select.POLLIN)
     if (parent_ended := _end_of(parent)) is None:
         return
@@ -360,6 +527,8 @@ def _serve(worker: Worker, channel: Channel, child_ended: int, parent: int) -> N
                 worker.reap()
             elif descriptor == parent_ended:
                 return
+            elif descriptor != socket:
+                worker.hear(descriptor)
             else:
                 for message in channel.receive():
                     worker.handle(message)
@@ -369,6 +538,21 @@ def _serve(worker: Worker, channel: Channel, child_ended: int, parent: int) -> N
                     channel.flush()
                     poll.modify(socket, select.POLLIN)
         seconds = worker.tick()
+
+
+def _result(task: Task) -> str:
+    """What the task has left for its sender; empty: nothing, or too much."""
+    try:
+        descriptor = os.open(os.path.join(task.cwd, task.result), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # noqa: PTH118 - pathlib costs 13 ms
+    except OSError:
+        return ""
+    try:
+        data = os.read(descriptor, _RESULT_BYTES + 1)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return data.decode(errors="replace") if len(data) <= _RESULT_BYTES else ""
 
 
 def _wait(descriptor: int, seconds: float) -> None:

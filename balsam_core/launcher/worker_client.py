@@ -263,6 +263,7 @@ def _plain(task: Task) -> tuple[object, ...]:
         env=dict(task.env),
         need=cast(Any, tuple(task.need)),
         bound=cast(Any, None if task.bound is None else tuple(task.bound)),
+        call=cast(Any, None if task.call is None else tuple(task.call)),
     )[:]
 
 

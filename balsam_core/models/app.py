@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+# `python -m` this runs one call of a function.
+FUNCTION_RUNNER = "balsam_core.function"
+_FUNCTION = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|.+\.py):[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -51,12 +54,15 @@ class AppSpec(BaseModel):
 def resolved_command(command: str, cwd: Path) -> str:
     """A command as `balsam app` stores it: a path is made absolute, a `.py` file runs with this Python.
 
+    So does `module:function`, and `file.py:function` whose file is made absolute.
     A word without a slash that is no file of `cwd` (a program on PATH) stays as it is. Links are kept: the `python` of
     a virtual environment is one.
     """
     words = command.split(maxsplit=1)
     if not words:
         return command
+    if names_function(words[0]) and not (cwd / words[0]).is_file():
+        return " ".join([*map(shlex.quote, function_words(_in_folder(words[0], cwd))), *words[1:]])
     program, arguments = Path(words[0]).expanduser(), words[1:]
     found = cwd / program
     if found.is_file() or "/" in words[0]:
@@ -65,3 +71,23 @@ def resolved_command(command: str, cwd: Path) -> str:
     if program.suffix == ".py" and (found.is_file() or "/" in words[0]):
         head = f"{shlex.quote(sys.executable)} {head}"
     return " ".join([head, *arguments])
+
+
+def names_function(word: str) -> bool:
+    """Whether a word has the form `module:function` or `file.py:function`."""
+    return _FUNCTION.match(word) is not None
+
+
+def function_words(target: str) -> list[str]:
+    """The command that calls such a function, by this Python."""
+    return [sys.executable, "-m", FUNCTION_RUNNER, target]
+
+
+def called_function(words: Sequence[str]) -> str | None:
+    """The function that a command calls by its runner; None: it is another program."""
+    return words[3] if len(words) > 3 and words[1] == "-m" and words[2] == FUNCTION_RUNNER else None
+
+
+def _in_folder(target: str, cwd: Path) -> str:
+    module, _, name = target.rpartition(":")
+    return f"{cwd / Path(module).expanduser()}:{name}" if module.endswith(".py") else target

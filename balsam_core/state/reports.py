@@ -6,7 +6,7 @@ lost: the caller gets the job's id back and must kill what it started.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -37,7 +37,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Result:
-    """How an attempt ended; `message` tells people more (the tail of the output of a failed one)."""
+    """How an attempt ended; `message` tells people more (the tail of the output of a failed one).
+
+    added: keys that it sets in the job's `data`.
+    """
 
     job_id: UUID
     attempt: int
@@ -46,6 +49,7 @@ class Result:
     exit_code: int | None = None
     seconds: float = 0.0
     message: str = ""
+    added: Mapping[str, Any] | None = None
 
 
 class Recorded(NamedTuple):
@@ -81,6 +85,7 @@ def report(
         result.job_id for result in results if not _record_result(held_rows.get(result.job_id), result, policy, written)
     }
     _UPDATE_HELD.run(tx, (row.values() for row in held_rows.values() if row.changed))
+    _add_to_data(tx, {row.seq: row.added for row in held_rows.values() if row.added})
     record(tx, written)
     ended = [row.job_id for row in held_rows.values() if row.has_children and row.state in _END_WORDS]
     settle(tx, ended, now=now)
@@ -147,6 +152,7 @@ class _HeldRow:
             self.has_children,
         ) = (*row[:11], row[11:-1], row[-1])
         self.changed = False
+        self.added: Mapping[str, Any] | None = None
 
     def values(self) -> tuple[Any, ...]:
         """The columns of `_UPDATE_HELD`."""
@@ -176,6 +182,7 @@ class _HeldRow:
             written.append(event_row(self.job_id, self.attempt, self.state, step.state, result.at, step.message))
             self.state = step.state.value
         self.state_at, self.exit_code, self.retries = result.at, result.exit_code, self.retries + reran
+        self.added = result.added
         self.let_go()
 
     def let_go(self) -> None:
@@ -195,6 +202,15 @@ class _HeldRow:
             max_retries=max_retries,
             retries=self.retries,
         )
+
+
+def _add_to_data(tx: Connection, added: Mapping[int, Mapping[str, Any]]) -> None:
+    """Set keys in the `data` of jobs; what the jobs themselves have written there stays."""
+    changed: list[tuple[dict[str, Any], int]] = []
+    for chunk in chunks(added, _CHUNK):
+        for seq, data in tx.execute(select(jobs.c.seq, jobs.c.data).where(jobs.c.seq.in_(chunk))):
+            changed.append(({**data, **added[seq]}, seq))
+    _UPDATE_DATA.run(tx, changed)
 
 
 def _held_rows(tx: Connection, launcher_id: UUID, job_ids: Iterable[UUID]) -> dict[UUID, _HeldRow]:
@@ -246,4 +262,9 @@ _UPDATE_HELD = Prepared(
     .where(jobs.c.seq == bindparam("the_seq"))
     .values({name: bindparam(name, type_=jobs.c[name].type) for name in _HELD_COLUMNS}),
     [*_HELD_COLUMNS, "the_seq"],
+)
+
+_UPDATE_DATA = Prepared(
+    update(jobs).where(jobs.c.seq == bindparam("the_seq")).values(data=bindparam("new_data", type_=jobs.c.data.type)),
+    ["new_data", "the_seq"],
 )
