@@ -112,8 +112,9 @@ class Nursery:
 
     def signal(self, pid: int, signum: signal.Signals) -> None:
         """Signal a process that it has forked, and the group of that; one that is reaped is left alone."""
-        self._channel.put([("signal", pid, int(signum))])
-        self._channel.flush()
+        if not self.is_gone:
+            self._channel.put([("signal", pid, int(signum))])
+            self._channel.flush()
 
     def hear(self) -> list[Ended]:
         """What has ended. Afterwards `is_ready` and `is_gone` are as it said."""

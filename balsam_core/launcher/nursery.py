@@ -113,7 +113,12 @@ class Nursery:
         """A process that makes calls until its socket closes; the worker gets the other end of that."""
         ours, theirs = socket.socketpair()
         descriptor = ours.detach()
-        self._fork(lambda: _serve_calls(self._function, descriptor))
+
+        def serve() -> int:
+            theirs.close()  # or its end would never be seen
+            return _serve_calls(self._function, descriptor)
+
+        self._fork(serve)
         os.close(descriptor)
         socket.send_fds(self._hand_over, [b"\0"], [theirs.fileno()])
         theirs.close()

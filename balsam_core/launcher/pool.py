@@ -22,6 +22,7 @@ class Pool(Generic[Key]):
         self._open = dict.fromkeys(range(len(nodes)))
         self._waiting: list[dict[Key, None]] = [{} for _ in nodes]
         self._levels: list[dict[int, None]] = [dict.fromkeys(range(len(nodes)))]
+        self._lowest = 0  # no level below it holds a node
         self._closed: frozenset[int] = frozenset()
         self._kinds = [FreeNode(node) for node in _one_of_each_kind([node.node for node in nodes])]
 
@@ -77,8 +78,8 @@ class Pool(Generic[Key]):
 
     def wait(self, key: Key, need: Need) -> int | None:
         """The number of the node where the job may wait with the fewest others; None: it can run on none."""
-        for level in self._levels:
-            for number in level:
+        for level in range(self._lowest, len(self._levels)):
+            for number in self._levels[level]:
                 if number not in self._closed and self._nodes[number].never(need) is None:
                     self._move(number, 1)
                     self._waiting[number][key] = None
@@ -101,6 +102,9 @@ class Pool(Generic[Key]):
         if count + by == len(self._levels):
             self._levels.append({})
         self._levels[count + by][number] = None
+        self._lowest = min(self._lowest, count + by)
+        while not self._levels[self._lowest]:
+            self._lowest += 1
 
     def _never(self, need: Need, seconds_left: float | None) -> Refusal | None:
         placed = place(self._kinds, {0: need}, seconds_left)

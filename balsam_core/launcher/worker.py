@@ -297,7 +297,9 @@ class Worker:
             return
         running.code = done.code
         del self._by_pid[running.child.pid]
-        if running.how is not None:  # a signal may be on its way to it
+        if done.process.nursery.is_gone:
+            self._unwatch(done.process)  # it ends for that
+        elif running.how is not None:  # a signal may be on its way to it
             done.process.nursery.signal(done.process.pid, signal.SIGKILL)
         elif not done.is_last:
             done.process.nursery.idle[done.process.pid] = done.process
