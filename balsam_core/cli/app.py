@@ -9,7 +9,7 @@ from balsam_core.cli.options import Words, command
 
 @command("app")
 @click.option("--name", required=True, metavar="NAME", help="as jobs call it")
-@click.option("--executable", required=True, metavar="COMMAND", help="the program, with arguments if you like")
+@click.option("--executable", required=True, metavar="COMMAND", help="the program or MODULE:FUNCTION, and arguments")
 @click.option("--preprocess", default="", metavar="COMMAND", help="runs before each job")
 @click.option("--postprocess", default="", metavar="COMMAND", help="runs after each job")
 @click.option("--envscript", default="", metavar="FILE", help="sourced before the program starts")

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["README.md", pytest.param("docs/tutorial.md", marks=pytest.mark.mpi), "docs/api.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", pytest.param("docs/tutorial.md", marks=pytest.mark.mpi), "docs/api.md", "docs/functions.md"]
+)
 def test_every_command_prints_what_the_document_shows(name: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -75,7 +75,7 @@ def test_a_call_is_a_job_of_its_own_application_with_its_files_in_its_folder(
     assert (job.name, job.workflow, job.application, job.description) == ("add", "calls", "balsam.call", ADD)
     assert (job.gpus_per_rank, job.priority, job.args) == (1, 3, str(played.site.jobs.folder(job)))
     (app,) = played.site.apps.query("balsam.call")
-    assert app.executable == f"{sys.executable} -m balsam_core.call"
+    assert app.executable == f"{sys.executable} -m balsam_core.function balsam_core.call:run"
     assert [file.name for file in played.site.jobs.folder(job).iterdir()] == [f"call_{job.job_id}.pickle"]
 
 
