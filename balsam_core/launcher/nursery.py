@@ -7,7 +7,7 @@ and ends. docs/functions.md says why it is built so.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # whose calls touch a tenth of the memory: a child copies what it touches
+import _signal  # type: ignore[import-not-found]  # less Python than `signal`: a child copies what it touches
 import atexit
 import contextlib
 import gc
