@@ -9,13 +9,17 @@ READY := $(VENV)/.ready
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: demo test slurm lint unit bench faults clean
+.PHONY: demo test bytecode slurm lint unit bench faults clean
 
 demo: $(READY)
 	$(BIN)/python examples/hyperparameter_search/demo.py
 
-test: $(READY) slurm lint
+test: $(READY) bytecode slurm lint
 	$(BIN)/python -m pytest -n 3
+
+# The tests start thousands of processes; where PYTHONDONTWRITEBYTECODE is set, each would compile all modules anew.
+bytecode: $(READY)
+	$(BIN)/python -m compileall -q balsam balsam_core plugins templates
 
 # A real Slurm and sshd for the tests, where they can be installed; without them those tests are skipped.
 slurm:
