@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/python examples/hyperparameter_search/demo.py
 
 test: $(READY) bytecode slurm lint
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The tests start thousands of processes; where PYTHONDONTWRITEBYTECODE is set, each would compile all modules anew.
 bytecode: $(READY)
