@@ -132,10 +132,12 @@ def test_an_answer_that_is_none_changes_nothing(cluster: Cluster, answer: dict[s
 
 def test_a_batch_job_that_the_scheduler_forgot_is_what_its_launcher_says(cluster: Cluster) -> None:
     cluster.make_site()
-    cluster.app("true", "true")
-    cluster.add("true", "one")
+    go = cluster.folder / "go"
+    cluster.app("wait", f"until test -e {go}; do sleep 0.1; done")
+    cluster.add("wait", "one")
     cluster.submit()
     cluster.submit(HOLD)
+    go.touch()
     cluster.wait(lambda: cluster.job_states() == ["JOB_FINISHED"])
     cluster.wait(lambda: "launcher ended" in cluster.output() or cluster.fake.jobs()[0].state == "over")
     for log in (cluster.site / "qsubmit").glob("*.cobaltlog"):
