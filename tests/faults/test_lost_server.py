@@ -15,7 +15,7 @@ from tests.integration.launching import temporary_site, wait_until
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
-_LEASE_SECONDS = 5
+_LEASE_SECONDS = 10
 
 
 @pytest.fixture
