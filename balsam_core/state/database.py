@@ -20,7 +20,7 @@ from balsam_core.state.hosts import boot_id, is_same_process
 LOCK_WAIT_SECONDS = 30.0
 
 # The newest module in migrations/versions/; revisions are numbers of four digits, so that they sort.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 
 class Access(Enum):

@@ -35,6 +35,9 @@ PROCESSABLE = (
     "('CREATED', 'READY', 'STAGED_IN', 'RUN_DONE', 'POSTPROCESSED', 'RUN_ERROR', 'RUN_TIMEOUT')"
 )
 CLAIM_ORDER = "priority DESC, num_nodes DESC, seq"
+# What the serial mode may take. Its order leaves num_nodes out: SQLite would sort rather than see that it is 1.
+SERIAL_CLAIMABLE = f"{CLAIMABLE} AND num_nodes = 1 AND ranks_per_node = 1"
+SERIAL_CLAIM_ORDER = "priority DESC, seq"
 
 jobs = Table(
     "jobs",
@@ -99,6 +102,13 @@ jobs = Table(
         "ranks_per_node",
         "wall_time_minutes",
         sqlite_where=text(CLAIMABLE),
+    ),
+    Index(
+        "jobs_claimable_serial",
+        text("priority DESC"),
+        "seq",
+        "wall_time_minutes",
+        sqlite_where=text(SERIAL_CLAIMABLE),
     ),
     Index(
         "jobs_claimable_workflow",

@@ -29,7 +29,8 @@ def test_the_claim_runs_over_a_partial_index_in_its_own_order(store: Store, limi
         tx.connection.driver_connection.set_trace_callback(statements.append)  # type: ignore[union-attr]
     assert claim(store, launcher, replace(limits, workflow=workflow))
     (query,) = [statement for statement in statements if "CLAIM" not in statement and "priority DESC" in statement]
-    index = "jobs_claimable_workflow" if workflow == "test" else "jobs_claimable"
+    index = "jobs_claimable_serial" if limits.serial else "jobs_claimable"
+    index = "jobs_claimable_workflow" if workflow == "test" else index
     with store.database.read() as tx:
         tx.connection.driver_connection.set_trace_callback(None)  # type: ignore[union-attr]
         plan = [row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
