@@ -2,6 +2,7 @@
 
 Each launcher is a process with the real store: it claims 50 at a time, reports their starts, then their ends. No job
 is really run, so that the database is what is measured. Afterwards every job must have been run once, by somebody.
+How much of the machine's CPU was busy meanwhile tells where more launchers cannot help.
 
     python benchmarks/postgres_claims.py postgresql://USER@HOST/DATABASE   (an empty database, on which a site is made)
 """
@@ -16,6 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from multiprocessing import get_context
 from uuid import UUID, uuid4
+
+import psutil
 
 from balsam_core.models.app import AppSpec
 from balsam_core.models.job import Job, JobSpec
@@ -44,28 +47,33 @@ def main() -> None:
     rates: dict[int, list[float]] = {1: [], 2: [], 4: [], 8: []}
     for number in range(options.rounds):
         for launchers, measured in rates.items():
-            measured.append(_rate(options.url, launchers, options.jobs, f"round{number}-{launchers}"))
-            print(f"round {number + 1}  {launchers} launchers  {measured[-1]:8.0f} jobs/s", flush=True)
+            rate, busy = _rate(options.url, launchers, options.jobs, f"round{number}-{launchers}")
+            measured.append(rate)
+            print(f"round {number + 1}  {launchers} launchers  {rate:8.0f} jobs/s  CPU {busy:4.0%} busy", flush=True)
     alone = statistics.median(rates[1])
     for launchers, measured in rates.items():
         median = statistics.median(measured)
         print(f"median   {launchers} launchers  {median:8.0f} jobs/s  {median / alone:.2f} of one")
 
 
-def _rate(url: str, launchers: int, jobs: int, workflow: str) -> float:
+def _rate(url: str, launchers: int, jobs: int, workflow: str) -> tuple[float, float]:
+    """Jobs per second, and the share of all cores' time that was not idle."""
     store = open_store(url)
     ids = store.add_jobs([JobSpec(name=f"j{n}", workflow=workflow, application="none") for n in range(jobs)])
-    store.advance()
+    while store.advance():
+        pass
     store.database.close()
     workers = [_forked.Process(target=_work, args=(url, workflow)) for _ in range(launchers)]
+    psutil.cpu_percent()
     began = time.perf_counter()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     seconds = time.perf_counter() - began
+    busy = psutil.cpu_percent() / 100
     _check(url, ids)
-    return jobs / seconds
+    return jobs / seconds, busy
 
 
 def _work(url: str, workflow: str) -> None:
