@@ -46,6 +46,7 @@ _SECTIONS = {
         "submit-launch": "Submit a batch job that runs a launcher.",
         "cancel-launch": "Cancel a batch job.",
         "service": "Keep batch jobs in the queue while work remains.",
+        "top": "Watch the site: states, rate, launchers, what fails.",
         "wait": "Wait until jobs have reached a state.",
         "tail": "Follow what a job prints.",
         "log": "Follow the log files of the site.",

@@ -51,7 +51,7 @@ class JobFilter:
         """The condition on the table of jobs."""
         conditions: list[ColumnElement[bool]] = []
         if self.name:
-            conditions.append(jobs.c.name.icontains(self.name, autoescape=True))
+            conditions.append(_NameHolds(self.name))
         if self.ids:
             conditions.append(_id_is_one_of(self.ids))
         if self.workflow:
@@ -141,6 +141,27 @@ def _fits(element: _Fits, compiler: SQLCompiler, **options: Any) -> str:
 def _fits_sqlite(element: _Fits, compiler: SQLCompiler, **options: Any) -> str:
     # SQLite's LIKE ignores the case of letters, its GLOB does not.
     return compiler.process(jobs.c.workflow.op("GLOB")(glob_pattern(element.pattern)), **options)
+
+
+class _NameHolds(ColumnElement[bool]):
+    """`name` holds a text, whatever the case of letters."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@compiles(_NameHolds)
+def _name_holds(element: _NameHolds, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(jobs.c.name.icontains(element.text, autoescape=True), **options)
+
+
+@compiles(_NameHolds, "sqlite")
+def _name_holds_sqlite(element: _NameHolds, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite's LIKE ignores the case by itself, of the letters that its lower() knows: half the time of a scan.
+    return compiler.process(jobs.c.name.contains(element.text, autoescape=True), **options)
 
 
 def glob_pattern(pattern: str) -> str:
