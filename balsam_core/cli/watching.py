@@ -38,7 +38,8 @@ def check_terminal() -> None:
             "balsam top needs textual, which is not installed; install it with `pip install 'balsam-core[top]'`, "
             "or use `balsam top --once`"
         ) from None
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # textual draws on stderr.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise ConfigError("balsam top needs a terminal; `balsam top --once` prints one look")
 
 

@@ -143,7 +143,7 @@ def _few(tx: Connection, every: JobFilter) -> list[Row[Any]] | None:
     if not (every.name or every.ids or every.tags):
         return None
     query = select(jobs.c.seq, jobs.c.workflow, jobs.c.state).where(every.where()).limit(_FEW + 1)
-    rows: list[Row[Any]] = list(tx.execute(query).all())
+    rows: list[Row[Any]] = [*tx.execute(query)]
     if len(rows) > _FEW:
         return None
     rank = {state.value: place for place, state in enumerate(_ORDER)}
@@ -207,7 +207,8 @@ def _failing(tx: Connection, every: JobFilter, parts: Iterable[ColumnElement[boo
 
 def _failing_app(tx: Connection, application: str, count: int, seq: int) -> Failing:
     job_id = tx.execute(select(jobs.c.job_id).where(jobs.c.seq == seq)).scalar_one()
-    why = select(events.c.message).where(events.c.job_id == job_id, events.c.to_state == State.FAILED.value)
+    # A run's end tells why; that the job is FAILED follows from it, and often says nothing more.
+    why = select(events.c.message).where(events.c.job_id == job_id, events.c.message != "")
     message = tx.execute(why.order_by(events.c.event_id.desc()).limit(1)).scalar()
     return Failing(application, count, job_id, message or "")
 
