@@ -81,11 +81,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     no_mpiexec = "" if mpiexec() else "no mpiexec here; pip install 'balsam-core[mpi]'"
     no_matplotlib = "" if find_spec("matplotlib") else "no matplotlib here; pip install 'balsam-core[plot]'"
+    no_textual = "" if find_spec("textual") else "no textual here; pip install 'balsam-core[top]'"
     missing = {
         "mpi": no_mpiexec,
         "postgres": postgres.why_not(),
         "slurm": cluster.why_not(),
         "plot": no_matplotlib,
+        "top": no_textual,
         **loopback.why_not(),
     }
     for item in items:

@@ -39,6 +39,7 @@ _PAGE = 100
 _REST = 4
 _FILE_SECONDS = 0.5
 _OUTPUT_LINES = 500
+_KEPT_LINES = 10_000
 _SCROLLBAR = 2
 
 
@@ -55,15 +56,15 @@ class TopApp(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(number), f"part({number - 1})", part.value, show=False) for number, part in enumerate(_PARTS, 1)),
-        Binding("tab", "next_part", "1-5 view", priority=True),
-        Binding("w", "ask_workflow", "workflow"),
+        Binding("tab", "next_part", "view", priority=True),
+        Binding("w", "ask_workflow", "wf"),
         Binding("n", "ask_name", "name"),
         Binding("s", "ask_state", "state"),
         Binding("c", "clear", "clear"),
         Binding("h", "history", "history"),
         Binding("o", "output", "output"),
         Binding("k", "kill", "kill"),
-        Binding("greater_than_sign", "page(1)", "next page", key_display=">"),
+        Binding("greater_than_sign", "page(1)", "next page", show=False),
         Binding("less_than_sign", "page(-1)", "page before", show=False),
         Binding("q", "quit", "quit"),
     ]
@@ -280,7 +281,8 @@ class TopApp(App[None]):
             for number, part in enumerate(_PARTS, 1)
         ]
         first, last = look.view.offset + 1, look.view.offset + len(look.jobs.page)
-        return "".join(words) + (f"  {first}-{last} of {look.jobs.total}" if look.jobs.page else "")
+        keys = " (< >)" if len(look.jobs.page) < look.jobs.total else ""
+        return "".join(words) + (f" {first}-{last} of {look.jobs.total}{keys}" if look.jobs.page else "")
 
     def _fill(self, new: Table, widths: list[int]) -> None:
         """Put a table onto the screen; the cursor stays on what it was on."""
@@ -336,7 +338,7 @@ class OutputScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The name of the file, and its end."""
         yield Static(printable(f"{self._job}  {self._file.file}"), markup=False)
-        yield Log()
+        yield Log(max_lines=_KEPT_LINES)
         yield Footer()
 
     def on_mount(self) -> None:
