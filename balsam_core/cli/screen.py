@@ -82,6 +82,7 @@ class TopApp(App[None]):
         self._shown: tuple[Table, list[int]] | None = None
         self._looking = False
         self._not_before = 0.0
+        self._to_top = False
 
     def compose(self) -> ComposeResult:
         """The parts of the screen."""
@@ -91,11 +92,11 @@ class TopApp(App[None]):
         yield Static(id="note", markup=False)
         yield Footer()
 
-    async def on_mount(self) -> None:
+    def on_mount(self) -> None:
         """Begin to look."""
         self.query_one(DataTable).focus()
         self.set_interval(self._interval_seconds, self._tick)
-        await self.look()
+        self.run_worker(self.look())
 
     def on_unmount(self) -> None:
         """Read no more."""
@@ -115,16 +116,26 @@ class TopApp(App[None]):
         began = time.monotonic()
         try:
             look = await self.read(self._watch.look, self._view)
-            if look.view.offset and not look.jobs.page:
-                self._view = replace(self._view, offset=max(0, (look.jobs.total - 1) // _PAGE * _PAGE))
-                look = await self.read(self._watch.look, self._view)
-            self._look = look
-            self._draw()
+            # The user may have chosen something else meanwhile: the look at that is on its way.
+            if look.view == self._view:
+                self._show(look)
         except BalsamError as error:
             self._say(str(error))
         finally:
             self._looking = False
             self._not_before = time.monotonic() + _REST * (time.monotonic() - began)
+
+    def _show(self, look: Snapshot) -> None:
+        self._look = look
+        if look.view.offset and not look.jobs.page:
+            last = max(0, (look.jobs.total - 1) // _PAGE * _PAGE)
+            self._go_to(replace(look.view, offset=last))
+        self._draw()
+
+    def _go_to(self, view: View) -> None:
+        self._view = view
+        self._to_top = True
+        self.run_worker(self.look())
 
     # --- keys
 
@@ -151,18 +162,16 @@ class TopApp(App[None]):
         states = ",".join(state.value for state in self._view.wanted.states)
         self._ask("state (A or A,B):", states, self._filter_state)
 
-    async def action_clear(self) -> None:
+    def action_clear(self) -> None:
         """Look at all jobs."""
-        await self._choose(JobFilter())
+        self._choose(JobFilter())
 
-    async def action_page(self, step: int) -> None:
+    def action_page(self, step: int) -> None:
         """Show the jobs after these, or before them."""
         offset = self._view.offset + step * _PAGE
         if self._look is None or self._part is not Part.JOBS or not 0 <= offset < max(1, self._look.jobs.total):
             return
-        self._view = replace(self._view, offset=offset)
-        await self.look()
-        self.query_one(DataTable).move_cursor(row=0)
+        self._go_to(replace(self._view, offset=offset))
 
     async def on_data_table_row_selected(self) -> None:
         """Enter opens what the row is about."""
@@ -194,7 +203,7 @@ class TopApp(App[None]):
     def _killer(self, job: Job) -> Callable[[bool | None], None]:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.run_worker(self._kill(job), exit_on_error=True)
+                self.run_worker(self._kill(job))
             else:
                 self._say("nothing was killed")
 
@@ -226,16 +235,13 @@ class TopApp(App[None]):
 
     def _ask(self, question: str, before: str, answered: Callable[[str], JobFilter]) -> None:
         def use(answer: str | None) -> None:
-            if answer is not None:
-                self.run_worker(self._use(answer, answered))
+            try:
+                if answer is not None:
+                    self._choose(answered(answer.strip()))
+            except BalsamError as error:
+                self._say(str(error))
 
         self.push_screen(InputScreen(question, before), use)
-
-    async def _use(self, answer: str, answered: Callable[[str], JobFilter]) -> None:
-        try:
-            await self._choose(answered(answer.strip()))
-        except BalsamError as error:
-            self._say(str(error))
 
     def _filter_workflow(self, answer: str) -> JobFilter:
         return replace(self._view.wanted, workflow=answer)
@@ -247,16 +253,15 @@ class TopApp(App[None]):
         states = tuple(parse_state(word) for word in answer.replace(",", " ").split())
         return replace(self._view.wanted, states=states)
 
-    async def _choose(self, wanted: JobFilter) -> None:
-        self._view = View(wanted, rows=_PAGE)
+    def _choose(self, wanted: JobFilter) -> None:
         self._say(f"looking at {chosen(wanted) or 'all jobs'}")
-        await self.look()
+        self._go_to(View(wanted, rows=_PAGE))
 
     # --- drawing
 
-    async def _tick(self) -> None:
+    def _tick(self) -> None:
         if not self._looking and time.monotonic() >= self._not_before:
-            await self.look()
+            self.run_worker(self.look())
 
     def _say(self, words: str) -> None:
         self._main.query_one("#note", Static).update(printable(words))
@@ -285,20 +290,26 @@ class TopApp(App[None]):
         return "".join(words) + (f" {first}-{last} of {look.jobs.total}{keys}" if look.jobs.page else "")
 
     def _fill(self, new: Table, widths: list[int]) -> None:
-        """Put a table onto the screen; the cursor stays on what it was on."""
+        """Put a table onto the screen; the cursor stays on what it was on, unless it is to go to the top."""
         grid: DataTable[Text] = self._main.query_one(DataTable)
         before, self._shown = self._shown, (new, widths)
-        if before and (before[0].headers, before[0].keys, before[1]) == (new.headers, new.keys, widths):
-            self._change_cells(grid, before[0], new)
-            return
-        key = _key_at(before[0], grid.cursor_row) if before and before[0].headers == new.headers else None
         with self.batch_update():
-            grid.clear(columns=True)
-            for header, width in zip(new.headers, widths, strict=True):
-                grid.add_column(Text(header), width=width)
-            grid.add_rows([[Text(cell) for cell in row] for row in new.rows])
-            if key in new.keys:
-                grid.move_cursor(row=new.keys.index(key))
+            if before and (before[0].headers, before[0].keys, before[1]) == (new.headers, new.keys, widths):
+                self._change_cells(grid, before[0], new)
+            else:
+                key = _key_at(before[0], grid.cursor_row) if before and before[0].headers == new.headers else None
+                self._fill_anew(grid, new, widths, key)
+            if self._to_top:
+                grid.move_cursor(row=0)
+        self._to_top = False
+
+    def _fill_anew(self, grid: DataTable[Text], new: Table, widths: list[int], key: str | None) -> None:
+        grid.clear(columns=True)
+        for header, width in zip(new.headers, widths, strict=True):
+            grid.add_column(Text(header), width=width)
+        grid.add_rows([[Text(cell) for cell in row] for row in new.rows])
+        if key in new.keys:
+            grid.move_cursor(row=new.keys.index(key))
 
     def _change_cells(self, grid: DataTable[Text], before: Table, new: Table) -> None:
         for place, (old_row, row) in enumerate(zip(before.rows, new.rows, strict=True)):

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from balsam_core.cli.options import command
+from balsam_core.cli.options import command, json_option
 from balsam_core.cli.selection import filter_options, selection
 
 
 @command("top")
 @filter_options
-@click.option("--once", is_flag=True, help="print one look as text and end")
+@click.option("--once", is_flag=True, help="print one look as text (or --json) and end")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="with --once: so many jobs")
 @click.option(
     "--interval",
@@ -22,16 +22,18 @@ from balsam_core.cli.selection import filter_options, selection
     metavar="SECONDS",
     help="how often it looks whether something has changed",
 )
-def top(once: bool, limit: int, interval: float, **filters: Any) -> None:
+@json_option
+def top(once: bool, limit: int, interval: float, as_json: bool, **filters: Any) -> None:
     """Watch a site: states, rate, launchers, nodes, batch jobs, what fails; open or kill jobs."""
     from balsam_core.cli.context import opened
     from balsam_core.cli.watching import check_terminal, print_look, watch
 
     wanted = selection(**filters).filter()
+    once = once or as_json
     if not once:
         check_terminal()
     with opened() as here:
         if once:
-            print_look(here, wanted, limit)
+            print_look(here, wanted, limit, as_json=as_json)
         else:
             watch(here, wanted, interval)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
 
 from balsam_core.cli.context import Opened
-from balsam_core.cli.output import print_lines, print_table
+from balsam_core.cli.output import print_json, print_lines, print_table
 from balsam_core.errors import ConfigError
+from balsam_core.models.listings import LookListing
 from balsam_core.monitoring.reading import read_snapshot
-from balsam_core.monitoring.snapshot import View
+from balsam_core.monitoring.snapshot import Snapshot, View
 from balsam_core.monitoring.text import Part, heading, table
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.hosts import machine_id
 
 
-def print_look(here: Opened, wanted: JobFilter, limit: int) -> None:
-    """One look as text; what is empty is left out."""
+def print_look(here: Opened, wanted: JobFilter, limit: int, *, as_json: bool) -> None:
+    """One look as text, in which what is empty is left out; or as JSON."""
     look = read_snapshot(here.store, View(wanted, rows=limit), machine_id(os.environ))
+    if as_json:
+        print_json(_listing(look))
+        return
     print_lines(heading(look, str(here.site.path), shutil.get_terminal_size().columns))
     for part in (Part.LAUNCHERS, Part.NODES, Part.BATCH_JOBS, Part.FAILING, Part.JOBS):
         listed = table(look, part)
@@ -27,6 +33,25 @@ def print_look(here: Opened, wanted: JobFilter, limit: int) -> None:
             print_table(listed.headers, listed.rows)
     if (shown := len(look.jobs.page)) < look.jobs.total:
         print_lines([f"({shown} of {look.jobs.total} jobs)"])
+
+
+def _listing(look: Snapshot) -> LookListing:
+    return LookListing(
+        at=datetime.fromtimestamp(look.at, timezone.utc),
+        states=dict(look.jobs.states),
+        total=look.jobs.total,
+        ended=dict(look.rate.ended),
+        rate_seconds=look.rate.seconds,
+        ended_per_minute=look.rate.per_minute,
+        nodes_held=look.nodes_held,
+        nodes_busy=look.nodes_busy,
+        launchers=[asdict(one) for one in look.launchers],
+        nodes=[asdict(one) for one in look.nodes],
+        batch_jobs=[asdict(one) for one in look.batch_jobs],
+        failing=[asdict(one) for one in look.jobs.failing],
+        failing_known=look.jobs.failing_known,
+        jobs=[asdict(one) for one in look.jobs.page],
+    )
 
 
 def check_terminal() -> None:

@@ -298,6 +298,28 @@ class UsageListing(Listing):
 Record = dict[str, Any]
 
 
+class LookListing(Listing):
+    """`top --once`; the records are those of balsam_core/monitoring/snapshot.py, with times in epoch seconds.
+
+    states: without the filter's own states; total: with them. ended: jobs that came to an end during rate_seconds.
+    """
+
+    at: datetime
+    states: dict[State, int]
+    total: int
+    ended: dict[State, int]
+    rate_seconds: float
+    ended_per_minute: float
+    nodes_held: int
+    nodes_busy: float
+    launchers: list[Record]
+    nodes: list[Record]
+    batch_jobs: list[Record]
+    failing: list[Record]
+    failing_known: bool
+    jobs: list[Record]
+
+
 class JobRecords(Listing):
     """`ls jobs --verbose`: every field of a job, as in the table `jobs`, with its parents."""
 

@@ -17,7 +17,7 @@ from balsam_core.state.machine import State
 from balsam_core.state.outcomes import End
 from balsam_core.state.store import Store, open_store, sqlite_url
 from balsam_core.state.tables import events
-from tests.helpers import MACHINE, claim, finish, make_launcher, only, put, running, temporary_store
+from tests.helpers import MACHINE, claim, finish, make_launcher, make_request, only, put, running, temporary_store
 
 
 def look_at(store: Store, view: View = View()) -> Snapshot:  # noqa: B008 frozen
@@ -142,6 +142,18 @@ def test_a_launcher_whose_process_is_gone_is_not_live_and_its_nodes_are_not_held
     ]
     assert look.nodes_held == 0
     assert "launchers: 0 live, 1 expired" in heading(look, "s")[3]
+
+
+def test_batch_jobs_that_wait_or_run_are_told(tmp_path: Path) -> None:
+    store = temporary_store(tmp_path)
+    store.batches.record("slurm", MACHINE, lambda number: make_request(queue="debug"), lambda open_jobs: None)
+    look = look_at(store)
+    (one,) = look.batch_jobs
+    assert (one.number, one.name, one.state, one.nodes, one.minutes_left) == (1, "qlaunch1", "SUBMITTING", 2, None)
+    assert table(look, Part.BATCH_JOBS).rows == (
+        ("1", "qlaunch1", "SUBMITTING", "debug", "2", "30", "", "0", "", "never"),
+    )
+    assert heading(look, "s")[3] == "launchers: 0 live  batch jobs: 1 SUBMITTING"
 
 
 def test_the_heading_fits_a_terminal_and_tells_the_filter(worked: Store) -> None:
