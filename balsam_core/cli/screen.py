@@ -35,8 +35,9 @@ T = TypeVar("T")
 _PARTS = tuple(Part)
 _WITH_JOBS = frozenset({Part.JOBS, Part.FAILING})
 _PAGE = 100
-# A large site takes its time to look at: it is left alone for so many times as long.
-_REST = 4
+# A large site takes its time to look at: it is left alone for so many times as long, and not longer than this.
+_REST = 3
+_LONGEST_REST_SECONDS = 5.0
 _FILE_SECONDS = 0.5
 _OUTPUT_LINES = 500
 _KEPT_LINES = 10_000
@@ -123,7 +124,8 @@ class TopApp(App[None]):
             self._say(str(error))
         finally:
             self._looking = False
-            self._not_before = time.monotonic() + _REST * (time.monotonic() - began)
+            rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_SECONDS)
+            self._not_before = time.monotonic() + rest
 
     def _show(self, look: Snapshot) -> None:
         self._look = look
