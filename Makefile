@@ -43,7 +43,7 @@ faults: $(READY)
 $(READY): setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	rm -rf build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mpi,postgres,staging,plot,top,demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mpi,postgres,staging,plot,top,dashboard,demo]'
 	touch $(READY)
 
 clean:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import helpers, loopback, postgres
+from tests import browser, helpers, loopback, postgres
 from tests.slurm import cluster
 
 # Named as its entry point is, so that pytest loads it once.
@@ -88,6 +88,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "slurm": cluster.why_not(),
         "plot": no_matplotlib,
         "top": no_textual,
+        "dashboard": "" if find_spec("starlette") else "no starlette here; pip install 'balsam-core[dashboard]'",
+        "browser": browser.why_not(),
         **loopback.why_not(),
     }
     for item in items:

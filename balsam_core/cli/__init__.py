@@ -47,6 +47,7 @@ _SECTIONS = {
         "cancel-launch": "Cancel a batch job.",
         "service": "Keep batch jobs in the queue while work remains.",
         "top": "Watch the site: states, rate, launchers, what fails.",
+        "dashboard": "Serve the site as web pages.",
         "wait": "Wait until jobs have reached a state.",
         "tail": "Follow what a job prints.",
         "log": "Follow the log files of the site.",

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Installs what the tests with a real Slurm or a real sshd need, where that is possible: as root, with apt-get. Never
+# Installs what the tests with a real Slurm, sshd or browser need, where that is possible: as root, with apt-get. Never
 # fails: without it those tests are skipped by name, or fail where all of them must run.
 set -u
 
 missing=()
 for pair in slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge \
-    sshd:openssh-server ssh:openssh-client rsync:rsync; do
+    sshd:openssh-server ssh:openssh-client rsync:rsync chromium:chromium; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 ((${#missing[@]})) || exit 0

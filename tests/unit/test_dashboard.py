@@ -1,0 +1,161 @@
+"""What the dashboard answers, and to whom."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from balsam_core.state.machine import State
+from balsam_core.state.store import Store
+from tests.helpers import MACHINE, put, state_of, temporary_store
+
+pytestmark = pytest.mark.dashboard
+
+starlette = pytest.importorskip("starlette")
+
+from starlette.testclient import TestClient  # noqa: E402  # after the look whether it is there
+
+from balsam_core.dashboard.access import Keys, scrape_key  # noqa: E402
+from balsam_core.dashboard.app import dashboard  # noqa: E402
+from balsam_core.dashboard.looking import Looker  # noqa: E402
+from balsam_core.site import Site  # noqa: E402
+
+_BASE = "http://localhost:8000"
+
+
+@dataclass
+class Served:
+    """A dashboard, and the links that it has told."""
+
+    store: Store
+    keys: Keys
+    client: TestClient
+    links: list[str] = field(default_factory=list)
+
+    def enter(self) -> TestClient:
+        """A browser that came by the link."""
+        assert self.client.get("/", params={"token": self.keys.token}).status_code == 200
+        return self.client
+
+
+@pytest.fixture(params=[False])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    store = temporary_store(tmp_path)
+    links: list[str] = []
+    keys = Keys("the-key", links.append)
+    app = dashboard(Looker(Site(tmp_path), store, MACHINE), keys, allow_actions=request.param)
+    with TestClient(app, base_url=_BASE) as client:
+        yield Served(store, keys, client, links)
+    store.database.close()
+
+
+actions = pytest.mark.parametrize("served", [True], indirect=True)
+
+
+def test_without_a_link_nothing_is_shown(served: Served) -> None:
+    for path in ("/", "/jobs", "/charts.json", "/metrics", "/changes", "/static/dashboard.js"):
+        answer = served.client.get(path)
+        assert (answer.status_code, "each link works once" in answer.text) == (403, True)
+
+
+def test_a_link_works_once_and_the_next_one_is_told(served: Served) -> None:
+    token = served.keys.token
+    served.enter()
+    assert served.links == [served.keys.token]
+    assert served.keys.token != token
+    served.client.cookies.clear()
+    assert served.client.get("/", params={"token": token}).status_code == 403
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_pages(served: Served) -> None:
+    answer = served.client.get("/", params={"token": served.keys.token}, follow_redirects=False)
+    assert answer.headers["location"] == f"{_BASE}/"
+    assert answer.headers["set-cookie"].startswith("balsam-8000=")
+    assert "HttpOnly; Path=/; SameSite=strict" in answer.headers["set-cookie"]
+
+
+def test_another_name_of_this_host_is_refused(served: Served) -> None:
+    assert served.enter().get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_the_overview_counts_the_jobs_by_state(served: Served) -> None:
+    put(served.store, State.CREATED, "a")
+    put(served.store, State.CREATED, "b")
+    page = served.enter().get("/").text
+    assert '<a href="/jobs?state=CREATED"><b>2</b> CREATED</a>' in page
+
+
+def test_jobs_are_filtered_and_paged_and_their_names_are_text(served: Served) -> None:
+    for number in range(60):
+        put(served.store, State.CREATED, f"<b>{number:02}")
+    put(served.store, State.FAILED, "bad")
+    client = served.enter()
+    first, second = (client.get("/jobs", params={"name": "<b>", "page": page}).text for page in (1, 2))
+    assert "60 jobs" in first
+    assert "page 2 of 2" in second
+    assert "<td>&lt;b&gt;00<td>" in first
+    assert "<td>&lt;b&gt;59<td>" in second
+    assert "1 job<" in client.get("/jobs", params={"state": "FAILED"}).text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [("/jobs?state=FAILD", 400, "FAILED"), ("/jobs/ffffffff", 404, "no job"), ("/nothing", 404, "Not Found")],
+)
+def test_what_cannot_be_shown_says_why(served: Served, path: str, status: int, message: str) -> None:
+    answer = served.enter().get(path)
+    assert (answer.status_code, message in answer.text) == (status, True)
+
+
+def test_a_job_is_shown_with_its_history_and_relatives(served: Served) -> None:
+    parent = put(served.store, State.CREATED, "parent")
+    child = put(served.store, State.CREATED, "child", parents=[parent])
+    page = served.enter().get(f"/jobs/{child}").text
+    assert f'href="/jobs/{parent}">parent (CREATED)</a>' in page
+    assert "it has not run yet" in page
+    assert "Kill" not in page
+
+
+def test_a_read_only_dashboard_kills_nothing(served: Served) -> None:
+    job_id = put(served.store, State.CREATED)
+    answer = served.enter().post(f"/jobs/{job_id}/kill", headers={"origin": _BASE})
+    assert (answer.status_code, "--allow-actions" in answer.text) == (403, True)
+    assert state_of(served.store, job_id) is State.CREATED
+
+
+@actions
+def test_a_job_is_killed_from_its_own_page_only(served: Served) -> None:
+    job_id = put(served.store, State.CREATED)
+    client = served.enter()
+    for origin in ({}, {"origin": "http://localhost:9000"}):
+        assert client.post(f"/jobs/{job_id}/kill", headers=origin).status_code == 403
+    assert state_of(served.store, job_id) is State.CREATED
+    assert client.post(f"/jobs/{job_id}/kill", headers={"origin": _BASE}).status_code == 200
+    assert state_of(served.store, job_id) is State.USER_KILLED
+
+
+def test_metrics_are_for_who_knows_the_key_of_the_site(served: Served) -> None:
+    put(served.store, State.CREATED)
+    answer = served.client.get("/metrics", headers={"authorization": "Bearer the-key"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    lines = answer.text.splitlines()
+    assert 'balsam_jobs{state="CREATED"} 1' in lines
+    assert lines[-1] == "# EOF"
+    for other in ("/", "/jobs"):
+        assert served.client.get(other, headers={"authorization": "Bearer the-key"}).status_code == 403
+
+
+def test_the_key_of_the_site_is_made_once_and_private(tmp_path: Path) -> None:
+    file = tmp_path / "dashboard.key"
+    key = scrape_key(file)
+    assert len(key) > 30
+    assert scrape_key(file) == key
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_charts_are_of_the_history(served: Served) -> None:
+    assert served.enter().get("/charts.json").json()["times"] == []
