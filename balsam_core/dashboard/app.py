@@ -26,6 +26,7 @@ from balsam_core.errors import BalsamError, JobNotFound
 from balsam_core.growing import Growing
 from balsam_core.models.job import Job
 from balsam_core.monitoring.snapshot import View
+from balsam_core.state.database import Database
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.machine import END, State, parse_state
 from balsam_core.workdirs import Workdirs
@@ -43,13 +44,13 @@ _ALWAYS = frozenset({"workflow", "application", "args"})
 _ELSEWHERE = frozenset({"seq", "name", "job_id", "state", "attempt", "parents", "created_at", "state_at", "pid_clock"})
 
 
-def dashboard(looker: Looker, keys: Keys, *, allow_actions: bool) -> Starlette:
-    """The program; allow_actions: whether a page may kill a job."""
-    changes = Changes(looker.store.database)
+def dashboard(looker: Looker, keys: Keys, watched: Database, *, allow_actions: bool) -> Starlette:
+    """The program. watched: the database once more, for this alone. allow_actions: whether a page may kill a job."""
+    changes = Changes(watched)
     pages = _Pages(looker, changes, allow_actions)
 
     @asynccontextmanager
-    async def watched(_app: Starlette) -> AsyncIterator[None]:
+    async def watching(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(changes.watch)
             yield
@@ -68,7 +69,7 @@ def dashboard(looker: Looker, keys: Keys, *, allow_actions: bool) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS), Middleware(Guard, keys=keys)],
         exception_handlers={BalsamError: pages.problem},
-        lifespan=watched,
+        lifespan=watching,
     )
 
 

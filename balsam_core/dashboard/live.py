@@ -19,7 +19,10 @@ _SILENT_LOOKS = 20
 
 
 class Changes:
-    """Looks once a second whether the database has changed, however many browsers listen."""
+    """Looks once a second whether the database has changed, however many browsers listen.
+
+    database: a connection of its own, or reading would look like a change (see `Database.change_mark`).
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from balsam_core.state.database import open_database
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
 from tests.helpers import MACHINE, put, state_of, temporary_store
@@ -22,6 +24,8 @@ from starlette.testclient import TestClient  # noqa: E402  # after the look whet
 from balsam_core.dashboard.access import Keys, scrape_key  # noqa: E402
 from balsam_core.dashboard.app import dashboard  # noqa: E402
 from balsam_core.dashboard.looking import Looker  # noqa: E402
+from balsam_core.dashboard.server import serve  # noqa: E402
+from balsam_core.errors import ConfigError  # noqa: E402
 from balsam_core.site import Site  # noqa: E402
 
 _BASE = "http://localhost:8000"
@@ -47,9 +51,11 @@ def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
     store = temporary_store(tmp_path)
     links: list[str] = []
     keys = Keys("the-key", links.append)
-    app = dashboard(Looker(Site(tmp_path), store, MACHINE), keys, allow_actions=request.param)
+    watched = open_database(str(store.database.url))
+    app = dashboard(Looker(Site(tmp_path), store, MACHINE), keys, watched, allow_actions=request.param)
     with TestClient(app, base_url=_BASE) as client:
         yield Served(store, keys, client, links)
+    watched.close()
     store.database.close()
 
 
@@ -159,3 +165,14 @@ def test_the_key_of_the_site_is_made_once_and_private(tmp_path: Path) -> None:
 
 def test_the_charts_are_of_the_history(served: Served) -> None:
     assert served.enter().get("/charts.json").json()["times"] == []
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out(tmp_path: Path) -> None:
+    looker = Looker(Site(tmp_path), temporary_store(tmp_path), MACHINE)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError) as raised:
+            serve(looker, port, allow_actions=False, say=print)
+    assert str(raised.value) == (
+        f"cannot serve on port {port}: address already in use; without `--port` any free one is taken"
+    )
