@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: demo test bytecode slurm lint unit bench faults clean
+.PHONY: demo test bytecode slurm lint unit bench faults docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/hyperparameter_search/demo.py
@@ -43,8 +43,12 @@ faults: $(READY)
 $(READY): setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	rm -rf build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mpi,postgres,staging,plot,top,dashboard,demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,mpi,postgres,staging,plot,top,dashboard,demo]'
 	touch $(READY)
 
+# The site, into site/; open site/index.html.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -82,7 +82,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_mpiexec = "" if mpiexec() else "no mpiexec here; pip install 'balsam-core[mpi]'"
     no_matplotlib = "" if find_spec("matplotlib") else "no matplotlib here; pip install 'balsam-core[plot]'"
     no_textual = "" if find_spec("textual") else "no textual here; pip install 'balsam-core[top]'"
+    no_mkdocs = "" if find_spec("material") else "no mkdocs-material here; pip install 'balsam-core[docs]'"
     missing = {
+        "docs": no_mkdocs,
         "mpi": no_mpiexec,
         "postgres": postgres.why_not(),
         "slurm": cluster.why_not(),

@@ -85,6 +85,12 @@ class Jobs:
             return self._whole([self._store.find_job(job)])[0]
         return self._by_id([id_of(job)])[0]
 
+    def find(self, jobs: Iterable[Named]) -> dict[UUID, Job]:
+        """Many jobs as they are now, by id; those that were deleted are left out."""
+        found = self._store.jobs_by_id(_ids(jobs))
+        self._whole(list(found.values()))
+        return found
+
     def wait(
         self,
         jobs: Iterable[Named],

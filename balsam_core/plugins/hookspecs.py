@@ -32,7 +32,7 @@ hookimpl = pluggy.HookimplMarker("balsam")
 def balsam_settings() -> type[BaseModel]:  # type: ignore[empty-body]
     """The model of the plugin's own section [plugins.NAME] in settings.toml, NAME being its entry point.
 
-    Called once, before the provider hooks, which get the validated section as `settings`. Every field needs a
+    Called once, before the other hooks, which get the validated section as `settings`. Every field needs a
     default; unknown keys are refused when the model is a `PluginSettings`.
 
     >>> from balsam_core.plugins import PluginSettings, hookimpl
@@ -136,11 +136,13 @@ def balsam_machines(settings: object) -> Iterable[Machine]:  # type: ignore[empt
 
 
 @hookspec
-def balsam_job_events(events: Sequence[JobEvent]) -> None:
-    """Tells what happened to jobs, after it is in the database; in batches, in order.
+def balsam_job_events(events: Sequence[JobEvent], settings: object) -> None:
+    """Tells how attempts of jobs began and ended, after it is in the database; in batches, in order.
 
-    Called in the process that made the moves. An observer that raises is logged and stops neither the run nor the
-    next observer; a slow one slows the launcher, so hand long work to a thread.
+    Called in the launcher that ran them, with the moves that follow at once from an end. What staging, scripts, users
+    and other programs do to jobs is in the database only: ask it (`balsam_core.Site`) for what must be complete.
+    An observer that raises is logged and stops neither the run nor the next observer; a slow one slows the launcher,
+    so hand long work to a thread. settings: as for `balsam_schedulers`.
 
     >>> from collections.abc import Sequence
     >>> from datetime import datetime, timezone
@@ -157,8 +159,10 @@ def balsam_job_events(events: Sequence[JobEvent]) -> None:
 
 
 @hookspec
-def balsam_batch_events(events: Sequence[BatchEvent]) -> None:
-    """Tells what happened to batch jobs; called like `balsam_job_events`.
+def balsam_batch_events(events: Sequence[BatchEvent], settings: object) -> None:
+    """Tells what the scheduler said of batch jobs, when that was news; arguments as for `balsam_job_events`.
+
+    Called in the process that asked the scheduler: `balsam service`, `balsam ls queues` and others.
 
     >>> from collections.abc import Sequence
     >>> from datetime import datetime, timezone

@@ -118,7 +118,7 @@ class Registry:
     def _notify(self, hook: str, events: Sequence[object]) -> None:
         for plugin in self._plugins:
             try:
-                getattr(plugin.manager.hook, hook)(events=events)
+                getattr(plugin.manager.hook, hook)(events=events, settings=plugin.section)
             except Exception:  # an observer is a stranger's code, and pluggy stops at the first exception
                 _log.exception("plugin %s: %s failed", plugin.info, hook)
 
@@ -146,6 +146,7 @@ class _Plugin:
     mpi_launchers: tuple[MpiLauncher, ...] = ()
     node_sources: tuple[NodeSource, ...] = ()
     machines: tuple[Machine, ...] = ()
+    section: object = None
 
 
 def load_registry(
@@ -224,7 +225,7 @@ def _ask(info: PluginInfo, manager: pluggy.PluginManager, settings: Settings | N
         ),
     }
     info = replace(info, roles={kind: names for kind, names in roles.items() if names})
-    return _Plugin(info, manager, schedulers, mpi_launchers, node_sources, machines)
+    return _Plugin(info, manager, schedulers, mpi_launchers, node_sources, machines, section)
 
 
 def _section(name: str, manager: pluggy.PluginManager, settings: Settings | None) -> object:

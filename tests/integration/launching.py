@@ -97,9 +97,11 @@ class Site:
         assert launcher.wait(seconds) == 0, launcher.text
         return launcher
 
-    def balsam(self, *words: str) -> str:
-        """What another command prints; it succeeds."""
-        done = subprocess.run([BALSAM, *words], env=self.environ, capture_output=True, text=True, timeout=SECONDS)
+    def balsam(self, *words: str, prefix: Sequence[str] = ()) -> str:
+        """What another command prints, by a command that `prefix` begins; it succeeds."""
+        done = subprocess.run(
+            [*prefix, BALSAM, *words], env=self.environ, capture_output=True, text=True, timeout=SECONDS
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

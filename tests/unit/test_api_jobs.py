@@ -56,6 +56,12 @@ def test_many_are_added_all_or_none(site: Site) -> None:
     assert site.jobs.count() == {State.CREATED: 2}
 
 
+def test_many_are_found_at_once_without_those_that_were_deleted(site: Site) -> None:
+    parent = site.jobs.add("parent", "w", "true")
+    child = site.jobs.add("child", "w", "true", parents=[parent])
+    assert site.jobs.find([child, uuid4()]) == {child.job_id: child}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -26,6 +26,7 @@ from balsam_core.plugins import (
     MpiLauncher,
     Node,
     NodeSource,
+    PluginSettings,
     Probe,
     hookimpl,
     hookspecs,
@@ -271,6 +272,23 @@ def test_an_observer_that_raises_is_logged_and_stops_nobody(
     assert seen == [JOB_EVENT, BATCH_EVENT]
     assert "plugin 'a' (balsam_test_a): balsam_job_events failed" in caplog.text
     assert "my server is down" in caplog.text
+
+
+def test_an_observer_gets_its_section_if_it_asks_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Section(PluginSettings):
+        url: str = ""
+
+    seen: list[object] = []
+
+    def told(events: Sequence[object], settings: object) -> None:
+        seen.append(settings)
+
+    (tmp_path / "settings.toml").write_text("[plugins.a]\nurl = 'here'\n")
+    hooks = {"balsam_settings": lambda: Section, "balsam_job_events": told, "balsam_batch_events": told}
+    registry = load_registry(load_settings(tmp_path, {}), [make_plugin(monkeypatch, "a", hooks)])
+    registry.notify_job_events([JOB_EVENT])
+    registry.notify_batch_events([BATCH_EVENT])
+    assert seen == [Section(url="here"), Section(url="here")]
 
 
 def test_a_plugin_gets_its_validated_section(toy: EntryPoint, tmp_path: Path) -> None:
