@@ -1,5 +1,7 @@
 """`python -m balsam_core` is `balsam`: batch scripts name the Python that submitted them."""
 
+import sys
+
 from balsam_core.cli import main
 
-main()
+sys.exit(main())
