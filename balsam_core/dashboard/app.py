@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from balsam_core.dashboard.access import Guard, Keys
+from balsam_core.dashboard.graph import BOX_HEIGHT, BOX_WIDTH, drawing
 from balsam_core.dashboard.live import Changes
 from balsam_core.dashboard.looking import Looker
 from balsam_core.dashboard.metrics import CONTENT_TYPE, open_metrics
@@ -88,6 +89,7 @@ class _Pages:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"utc": _utc}
+        self._templates.globals |= {"box_width": BOX_WIDTH, "box_height": BOX_HEIGHT}
 
     def overview(self, _request: Request) -> Response:
         """The site now: states, rate, launchers and their nodes, batch jobs, what fails; its history as charts."""
@@ -114,17 +116,18 @@ class _Pages:
         )
 
     def job(self, request: Request) -> Response:
-        """One job: its fields, parents and children, history, the end of its output."""
+        """One job: why it is where it is, the jobs around it, its history, the end of its output, its fields."""
         job = self._looker.store.find_job(request.path_params["job_id"])
-        parents, children = self._looker.relatives(job)
+        family = self._looker.family(job)
         output = Workdirs(self._looker.site.data).output_of(job)
         return self._page(
             "job.html.j2",
             job.name,
             job=job,
             fields=_shown(job),
-            parents=parents,
-            children=children,
+            said=self._looker.explained_job(job),
+            family=family,
+            graph=drawing(family) if family.edges else None,
             events=self._looker.store.history([job.job_id]),
             output=output,
             text=Growing(output).last_lines(_OUTPUT_LINES),

@@ -8,6 +8,11 @@ from threading import Lock
 
 from balsam_core.analysis.moves import count_moves, count_runs, span_of
 from balsam_core.analysis.series import busy_nodes, state_counts, throughput
+from balsam_core.dashboard.family import read_family
+from balsam_core.dashboard.graph import Family
+from balsam_core.explain.collect import Collector
+from balsam_core.explain.facts import Explanation
+from balsam_core.explain.job import explain_job
 from balsam_core.models.job import Job
 from balsam_core.monitoring.reading import read_jobs, read_snapshot
 from balsam_core.monitoring.snapshot import JobsSeen, Snapshot, View
@@ -54,11 +59,13 @@ class Looker:
         """A page of jobs, now."""
         return read_jobs(self.store, view)
 
-    def relatives(self, job: Job) -> tuple[list[Job], list[Job]]:
-        """The parents of a job and its children."""
-        parents, children = self.store.parents(job.job_id), self.store.children(job.job_id)
-        found = self.store.jobs_by_id([*parents, *children])
-        return [found[one] for one in parents if one in found], [found[one] for one in children if one in found]
+    def family(self, job: Job) -> Family:
+        """The jobs around a job."""
+        return read_family(self.store, job)
+
+    def explained_job(self, job: Job) -> Explanation:
+        """What `balsam explain` says of a job, by what schedulers have said last: they are not asked."""
+        return explain_job(self._collector().job(str(job.job_id)))
 
     def charts(self) -> Charts:
         """The history of all jobs, at most some seconds ago."""
@@ -66,6 +73,9 @@ class Looker:
             if self._charts is None or time.monotonic() - self._charts[0] > _CHARTS_SECONDS:
                 self._charts = time.monotonic(), _charts(self.store)
             return self._charts[1]
+
+    def _collector(self) -> Collector:
+        return Collector(self.site, self.site.settings, self.store, self._machine_id, time.time())
 
 
 def _charts(store: Store) -> Charts:

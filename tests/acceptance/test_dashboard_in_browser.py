@@ -45,14 +45,15 @@ def link(site: Path) -> Iterator[str]:
             server.stdout.close()
 
 
-def test_a_browser_filters_jobs_opens_one_sees_it_change_and_kills_another(store: Store, link: str) -> None:
+def test_a_browser_sees_a_job_change_follows_its_graph_and_kills_another(store: Store, link: str) -> None:
     one, other = store.add_jobs(
         [make_spec(name="one", application="hello"), make_spec(name="<i>other", application="hello")]
     )
+    (child,) = store.add_jobs([make_spec(name="child", application="hello", parents=(one,))])
     with browser.opened_page() as page:
         page.goto(link)
         assert "token" not in page.url
-        page.locator(".states li", has_text="2 CREATED").wait_for()
+        page.locator(".states li", has_text="3 CREATED").wait_for()
         page.locator(".chart canvas").first.wait_for()
 
         page.click("nav >> text=Jobs")
@@ -66,6 +67,12 @@ def test_a_browser_filters_jobs_opens_one_sees_it_change_and_kills_another(store
         move(store, one, State.PREPROCESSED, "by a test")
         page.locator("#state", has_text="PREPROCESSED").wait_for()
         page.locator("pre", has_text="by a test").wait_for()
+        page.locator(".said", has_text="No launcher runs").wait_for()
+
+        page.click(".graph a:has-text('child')")
+        page.locator("h1", has_text="child").wait_for()
+        assert page.url.endswith(str(child))
+        page.locator(".said", has_text="It waits for").wait_for()
 
         page.goto(re.sub(r"/jobs/.*", f"/jobs/{other}", page.url))
         page.locator("h1", has_text="<i>other").wait_for()

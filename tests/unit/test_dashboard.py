@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from balsam_core.state.database import open_database
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
-from tests.helpers import MACHINE, put, state_of, temporary_store
+from tests.helpers import MACHINE, make_spec, put, state_of, temporary_store
 
 pytestmark = pytest.mark.dashboard
 
@@ -23,6 +24,7 @@ from starlette.testclient import TestClient  # noqa: E402  # after the look whet
 
 from balsam_core.dashboard.access import Keys, scrape_key  # noqa: E402
 from balsam_core.dashboard.app import dashboard  # noqa: E402
+from balsam_core.dashboard.family import read_family  # noqa: E402
 from balsam_core.dashboard.looking import Looker  # noqa: E402
 from balsam_core.dashboard.server import serve  # noqa: E402
 from balsam_core.errors import ConfigError  # noqa: E402
@@ -117,13 +119,36 @@ def test_what_cannot_be_shown_says_why(served: Served, path: str, status: int, m
     assert (answer.status_code, message in answer.text) == (status, True)
 
 
-def test_a_job_is_shown_with_its_history_and_relatives(served: Served) -> None:
-    parent = put(served.store, State.CREATED, "parent")
-    child = put(served.store, State.CREATED, "child", parents=[parent])
+def test_a_job_is_shown_with_why_it_waits_and_the_jobs_around_it(served: Served) -> None:
+    parent = put(served.store, State.FAILED, "mother")
+    child = put(served.store, State.CREATED, "child", parents=[parent], hold=True)
     page = served.enter().get(f"/jobs/{child}").text
-    assert f'href="/jobs/{parent}">parent (CREATED)</a>' in page
+    assert "<p>It is on hold: no launcher takes it up.</p>" in page
+    assert f"<code>balsam release {str(child)[:8]}</code>" in page
+    assert f'<a href="/jobs/{parent}" class="FAILED">' in page
+    assert f'<a href="/jobs/{child}" class="CREATED this">' in page
     assert "it has not run yet" in page
     assert "Kill" not in page
+
+
+def test_a_job_alone_has_no_graph(served: Served) -> None:
+    assert "<svg" not in served.enter().get(f"/jobs/{put(served.store)}").text
+
+
+def test_a_family_is_read_in_few_statements_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    store = temporary_store(tmp_path)
+    chain = [put(store, name="eve")]
+    for number in range(7):
+        chain.append(put(store, name=f"{number}", parents=[chain[-1]]))
+    brood = [make_spec(f"c{number}", parents=(chain[-1],)) for number in range(60)]
+    store.add_jobs([*brood, make_spec("last", parents=tuple(one.job_id for one in brood))])
+    statements: list[str] = []
+    event.listen(store.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    found = read_family(store, store.job(chain[-1]))
+    assert len(statements) <= 14
+    assert [one.job_id for one in found.above] == chain[-2:1:-1]
+    assert (len(found.below), found.hidden_above, found.hidden_below) == (40, 1, 21)
+    assert len(found.edges) == 45
 
 
 def test_a_read_only_dashboard_kills_nothing(served: Served) -> None:

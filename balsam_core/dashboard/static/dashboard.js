@@ -1,11 +1,15 @@
 // Keeps a page as the site is: when the server tells of a change, the parts marked `data-live` are fetched anew.
 "use strict";
 
-const COLORS = {
-  CREATED: "#bbbbbb", AWAITING_PARENTS: "#c4b7d6", READY: "#9fc3e1", STAGED_IN: "#a9cde6", PREPROCESSED: "#56b4e9",
-  RUNNING: "#0072b2", RUN_DONE: "#7fd1b9", POSTPROCESSED: "#40b898", JOB_FINISHED: "#009e73", RUN_TIMEOUT: "#e0d230",
-  RUN_ERROR: "#e69f00", RESTART_READY: "#cc79a7", FAILED: "#d55e00", USER_KILLED: "#999999",
-};
+// The colours of states are those of the style sheet.
+function colorOf(state) {
+  const probe = document.createElement("i");
+  probe.className = state;
+  document.body.append(probe);
+  const color = getComputedStyle(probe).getPropertyValue("--state").trim();
+  probe.remove();
+  return color;
+}
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
@@ -26,7 +30,7 @@ async function draw() {
     const lines = Array.isArray(values) ? { [place.dataset.title]: values } : values;
     place.replaceChildren();
     if (!charts.times.length) continue;
-    const series = Object.keys(lines).map((name) => ({ label: name, stroke: COLORS[name] || COLORS.RUNNING, width: 2 }));
+    const series = Object.keys(lines).map((name) => ({ label: name, stroke: colorOf(name) || colorOf("RUNNING"), width: 2 }));
     new uPlot(
       { title: place.dataset.title, width: place.clientWidth, height: 200, series: [{}, ...series], axes: [{}, { size: 80 }] },
       [charts.times, ...Object.values(lines)],
