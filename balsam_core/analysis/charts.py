@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from balsam_core.analysis.figures import Chart
-from balsam_core.analysis.hours import Held, launchers_of, within
+from balsam_core.analysis.hours import launchers_of, within
 from balsam_core.analysis.lanes import gantt
 from balsam_core.analysis.moves import count_moves, count_runs, span_of
 from balsam_core.analysis.runs import read_runs
@@ -37,12 +37,8 @@ def chart(
 def nodes_over_time(store: Store, span: Span, wanted: Selection | None, workflow: str, now: float) -> Utilization:
     """Nodes busy with these jobs, and available to the launchers that may run the workflow."""
     launchers = within(launchers_of(store, workflow), span)
-    available = available_nodes([_held(one, now) for one in launchers], span)
+    available = available_nodes([(one.start, one.until(now), one.nodes) for one in launchers], span)
     return Utilization(span, busy_nodes(count_runs(store, span, wanted), span), available)
-
-
-def _held(launcher: Held, now: float) -> tuple[float, float, int]:
-    return launcher.start, now if launcher.end is None else launcher.end, launcher.nodes
 
 
 def _scaling(store: Store, workflow: str, now: float) -> Chart:

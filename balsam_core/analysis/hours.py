@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+from uuid import UUID
 
 from balsam_core.analysis.span import Span
 from balsam_core.models.batch import BatchJob, LaunchState
@@ -26,10 +27,15 @@ class Held:
     host: str = ""
     workflow: str = ""
     why_ended: str = ""
+    launcher_id: UUID | None = None
+
+    def until(self, now: float) -> float:
+        """Its end, which is `now` while it lives."""
+        return now if self.end is None else self.end
 
     def node_hours(self, now: float) -> float:
         """Nodes times hours, up to `now` when it lives."""
-        return self.nodes * max(0.0, (now if self.end is None else self.end) - self.start) / 3600
+        return self.nodes * max(0.0, self.until(now) - self.start) / 3600
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,8 @@ def within(launchers: Sequence[Held], span: Span) -> list[Held]:
 
 
 def _held(row: Any) -> Held:
-    return Held(
-        row.started_at, row.ended_at, row.nodes, row.jobs_done, row.job_mode, row.host, row.wf_filter, row.end_reason
-    )
+    who = (row.job_mode, row.host, row.wf_filter, row.end_reason, row.launcher_id)
+    return Held(row.started_at, row.ended_at, row.nodes, row.jobs_done, *who)
 
 
 def _asked(one: BatchJob) -> Asked:

@@ -81,10 +81,11 @@ def gantt(
             lanes.give_back(lane)
     for begin, lanes, lane in begun.values():
         _add(lanes.lanes[lane], Bar(begin.at, now, State.RUNNING.value), closest)
-    return Gantt(start, end, dict(sorted(nodes.items(), key=lambda item: _by_number(item[0]))), len(hidden))
+    return Gantt(start, end, dict(sorted(nodes.items(), key=lambda item: by_number(item[0]))), len(hidden))
 
 
-def _by_number(name: str) -> list[tuple[int, str]]:
+def by_number(name: str) -> list[tuple[int, str]]:
+    """What names are sorted by, so that numbers in them count as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 

@@ -72,8 +72,8 @@ def count_moves(store: Store, span: Span, wanted: Selection | None = None) -> li
     return [Moved(span.interval(number), origin, target, count) for number, origin, target, count in rows]
 
 
-def count_runs(store: Store, span: Span, wanted: Selection | None = None) -> list[RunChange]:
-    """How the attempts of these jobs (None: all) begin and end, per interval."""
+def count_runs(store: Store, span: Span, wanted: Selection | None = None, *, first_event: int = 0) -> list[RunChange]:
+    """How the attempts of these jobs (None: all) begin and end, per interval; from an event on."""
     sign: ColumnElement[int] = case((events.c.to_state == _RUNNING, 1), else_=-1)
     nodes = sign * nodes_of_job()
     with store.database.read() as tx:
@@ -81,8 +81,35 @@ def count_runs(store: Store, span: Span, wanted: Selection | None = None) -> lis
         sums = (func.sum(sign), func.sum(nodes), func.sum(nodes * (events.c.at - span.start)))
         query: Select[Any] = select(interval).add_columns(*sums).group_by(interval)
         query = query.where(or_(events.c.to_state == _RUNNING, events.c.from_state == _RUNNING))
+        query = query.where(events.c.event_id >= first_event)
         rows = list(tx.execute(of_jobs(query, wanted)))
     return [RunChange(span.interval(number), int(net), nodes, moment) for number, net, nodes, moment in rows]
+
+
+def nodes_running(store: Store) -> float:
+    """How many nodes the jobs of launchers keep busy now."""
+    held = jobs.c.launcher_id.is_not(None) & (jobs.c.state == _RUNNING)
+    with store.database.read() as tx:
+        return float(tx.execute(select(func.sum(nodes_of_job())).where(held)).scalar() or 0.0)
+
+
+def first_event_since(store: Store, at: float) -> int:
+    """The id of about the first event since a time: events are recorded in order, but for some seconds.
+
+    The times have no index; the ids are halved until it is found.
+    """
+    with store.database.read() as tx:
+        # Two queries: SQLite looks up one end of an index, and reads all of it for both.
+        low = tx.execute(select(func.min(events.c.event_id))).scalar() or 0
+        high = (tx.execute(select(func.max(events.c.event_id))).scalar() or -1) + 1
+        while low < high:
+            middle = (low + high) // 2
+            found = select(events.c.at).where(events.c.event_id >= middle).order_by(events.c.event_id).limit(1)
+            if tx.execute(found).scalar_one() < at:
+                low = middle + 1
+            else:
+                high = middle
+    return low
 
 
 def _interval(tx: Connection, span: Span) -> ColumnElement[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, String, type_coerce
+from sqlalchemy import Select, String, Table, type_coerce
 from sqlalchemy.sql import ColumnElement
 
 from balsam_core.state.filters import Selection
@@ -15,9 +15,9 @@ from balsam_core.state.tables import events, jobs
 _PAGE = 10_000
 
 
-def raw_job_id() -> ColumnElement[str]:
+def raw_job_id(table: Table = events) -> ColumnElement[str]:
     """The job of an event as the driver gives it: to build a UUID of each takes as long as to read them."""
-    return type_coerce(events.c.job_id, String)
+    return type_coerce(table.c.job_id, String)
 
 
 def of_jobs(query: Select[Any], wanted: Selection | None) -> Select[Any]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Hashable, Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import case, func, or_, select
+from sqlalchemy.sql import ColumnElement
 
 from balsam_core.analysis.moves import nodes_of_job
 from balsam_core.analysis.reading import of_jobs, raw_job_id, read_rows
@@ -23,6 +25,7 @@ _NODE = re.compile(r"on (\S+?)(?:, pid \d+|, could not be started)?\Z")
 _NODE_TEXT = 300
 # More events than reports of all launchers of a site hold at once.
 _OUT_OF_ORDER = 5000
+_JOBS_AT_ONCE = 500
 
 
 class RunEvent(NamedTuple):
@@ -65,7 +68,33 @@ def read_runs(store: Store, wanted: Selection | None = None) -> Iterator[RunEven
     return _in_time(_as_recorded(store, wanted))
 
 
-def _as_recorded(store: Store, wanted: Selection | None) -> Iterator[RunEvent]:
+def read_runs_since(store: Store, first_event: int) -> list[RunEvent]:
+    """The begins and ends of attempts from an event on, and the begins of those that ran already, oldest first."""
+    since = list(_in_time(_as_recorded(store, None, events.c.event_id >= first_event)))
+    begun: set[Hashable] = set()
+    earlier: list[Hashable] = []
+    for event in since:
+        if event.begins:
+            begun.add(event.job)
+        elif event.job not in begun:
+            earlier.append(event.job)
+    running = select(raw_job_id(jobs)).where(jobs.c.launcher_id.is_not(None), jobs.c.state == _RUNNING)
+    earlier += [job for (job,) in store.rows(running) if job not in begun]
+    return [*_last_begins(store, earlier, first_event), *since]
+
+
+def _last_begins(store: Store, raw_job_ids: Iterable[Hashable], before_event: int) -> list[RunEvent]:
+    """The last begin of each of these jobs before an event, oldest first."""
+    found: dict[Hashable, RunEvent] = {}
+    for chunk in chunks(dict.fromkeys(raw_job_ids), _JOBS_AT_ONCE):
+        these = events.c.job_id.in_([UUID(str(job)) for job in chunk])
+        for event in _as_recorded(store, None, these, events.c.event_id < before_event):
+            if event.begins:
+                found[event.job] = event
+    return sorted(found.values(), key=itemgetter(1))
+
+
+def _as_recorded(store: Store, wanted: Selection | None, *conditions: ColumnElement[bool]) -> Iterator[RunEvent]:
     begins = events.c.to_state == _RUNNING
     query = (
         select(
@@ -76,7 +105,7 @@ def _as_recorded(store: Store, wanted: Selection | None) -> Iterator[RunEvent]:
             jobs.c.application,
             nodes_of_job(),
         )
-        .where(or_(begins, events.c.from_state == _RUNNING))
+        .where(or_(begins, events.c.from_state == _RUNNING), *conditions)
         .order_by(events.c.event_id)
     )
     for job, at, message, end_state, application, nodes in read_rows(store, of_jobs(query, wanted)):

@@ -57,13 +57,16 @@ class StateCounts:
     jobs: Mapping[State, Sequence[int]]
 
 
-def busy_nodes(changes: Iterable[RunChange], span: Span) -> list[float]:
-    """How many nodes were busy, as the mean over each interval."""
+def busy_nodes(changes: Iterable[RunChange], span: Span, *, now_busy: float | None = None) -> list[float]:
+    """How many nodes were busy, as the mean over each interval.
+
+    now_busy: at the end of the span, for one that begins amid the history; None: before it there was nothing.
+    """
     begun, moments = [0.0] * span.intervals, [0.0] * span.intervals
     for change in changes:
         begun[change.interval] += change.nodes
         moments[change.interval] += change.node_seconds
-    means, before = [], 0.0
+    means, before = [], 0.0 if now_busy is None else now_busy - sum(begun)
     for end, net, moment in zip(span.edges[1:], begun, moments, strict=True):
         # What began at `at` was busy for `end - at`; what ended had been counted as busy to the end, and is taken off.
         means.append(max(0.0, before + (net * end - moment) / span.width))

@@ -22,16 +22,23 @@ class Changes:
     """Looks once a second whether the database has changed, however many browsers listen.
 
     database: a connection of its own, or reading would look like a change (see `Database.change_mark`).
+    number: how many changes were seen so far.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._number = 0
+        self.number = 0
+        self._calls = 0
         self._mark: tuple[int, int] | None = None
 
     def note(self) -> None:
         """This program itself has changed something, which leaves no mark."""
-        self._number += 1
+        self.number += 1
+        self._calls += 1
+
+    def look_again(self) -> None:
+        """Nothing has changed, but there is more to see of what has."""
+        self._calls += 1
 
     async def watch(self) -> None:
         """Look until cancelled; a database that does not answer has not changed."""
@@ -42,21 +49,21 @@ class Changes:
                 mark = self._mark or (0, 0)
             if mark != self._mark:
                 self._mark = mark
-                self._number += 1
+                self.note()
             await anyio.sleep(_LOOK_SECONDS)
 
     def stream(self) -> StreamingResponse:
-        """An answer that goes on: `change` when something has changed, a comment when nothing has for long."""
+        """An answer that goes on: `change` when it is time to look, a comment when nothing has for long."""
         return StreamingResponse(self._told(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def _told(self) -> AsyncIterator[str]:
-        told, silent = self._number, 0
+        told, silent = self._calls, 0
         yield ": hello\n\n"
         while True:
             await anyio.sleep(_LOOK_SECONDS / 2)
             silent += 1
-            if self._number != told:
-                told, silent = self._number, 0
+            if self._calls != told:
+                told, silent = self._calls, 0
                 yield f"event: change\ndata: {told}\n\n"
             elif silent >= _SILENT_LOOKS:
                 silent = 0

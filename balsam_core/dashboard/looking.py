@@ -1,15 +1,15 @@
-"""Looks at a site for several requests at once."""
+"""Reads what the pages show of a site."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from threading import Lock
 
 from balsam_core.analysis.moves import count_moves, count_runs, span_of
 from balsam_core.analysis.series import busy_nodes, state_counts, throughput
 from balsam_core.dashboard.family import read_family
 from balsam_core.dashboard.graph import Family
+from balsam_core.dashboard.utilization import Used, Window, read_used
 from balsam_core.explain.collect import Collector
 from balsam_core.explain.facts import Explanation
 from balsam_core.explain.job import explain_job
@@ -20,9 +20,6 @@ from balsam_core.site import Site
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
 
-# A look at 1,000,000 jobs takes a fifth of a second, the history of so many some: not for each browser anew.
-_OVERVIEW_SECONDS = 1.0
-_CHARTS_SECONDS = 10.0
 _INTERVALS = 120
 
 
@@ -37,26 +34,19 @@ class Charts:
 
 
 class Looker:
-    """What the pages show of one site; safe from threads."""
+    """Reads one site, anew each time; safe from threads."""
 
     def __init__(self, site: Site, store: Store, machine_id: str) -> None:
         self.site = site
         self.store = store
         self._machine_id = machine_id
-        self._lock = Lock()
-        self._overview: tuple[float, Snapshot] | None = None
-        self._charts: tuple[float, Charts] | None = None
 
     def overview(self) -> Snapshot:
-        """The whole site, at most a second ago."""
-        with self._lock:
-            if self._overview is None or time.monotonic() - self._overview[0] > _OVERVIEW_SECONDS:
-                seen = read_snapshot(self.store, View(rows=1), self._machine_id)
-                self._overview = time.monotonic(), seen
-            return self._overview[1]
+        """The whole site."""
+        return read_snapshot(self.store, View(rows=1), self._machine_id)
 
     def jobs(self, view: View) -> JobsSeen:
-        """A page of jobs, now."""
+        """A page of jobs."""
         return read_jobs(self.store, view)
 
     def family(self, job: Job) -> Family:
@@ -68,11 +58,12 @@ class Looker:
         return explain_job(self._collector().job(str(job.job_id)))
 
     def charts(self) -> Charts:
-        """The history of all jobs, at most some seconds ago."""
-        with self._lock:
-            if self._charts is None or time.monotonic() - self._charts[0] > _CHARTS_SECONDS:
-                self._charts = time.monotonic(), _charts(self.store)
-            return self._charts[1]
+        """The history of all jobs."""
+        return _charts(self.store)
+
+    def used(self, window: Window) -> Used:
+        """The nodes that were used in a window."""
+        return read_used(self.store, window, time.time())
 
     def _collector(self) -> Collector:
         return Collector(self.site, self.site.settings, self.store, self._machine_id, time.time())

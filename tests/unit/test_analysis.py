@@ -12,12 +12,21 @@ from balsam_core.analysis.causes import cause_of, failures, read_failures
 from balsam_core.analysis.charts import chart
 from balsam_core.analysis.hours import Asked, Held, admits
 from balsam_core.analysis.lanes import gantt
-from balsam_core.analysis.moves import Moved, RunChange, count_moves, count_runs, span_of
+from balsam_core.analysis.moves import (
+    Moved,
+    RunChange,
+    count_moves,
+    count_runs,
+    first_event_since,
+    nodes_running,
+    span_of,
+)
 from balsam_core.analysis.page import duration
 from balsam_core.analysis.report import usage
-from balsam_core.analysis.runs import Attempt, RunEvent, attempts, node_of, read_runs
+from balsam_core.analysis.runs import Attempt, RunEvent, attempts, node_of, read_runs, read_runs_since
 from balsam_core.analysis.scaling import scaling
 from balsam_core.analysis.series import Utilization, available_nodes, busy_nodes, state_counts, throughput
+from balsam_core.analysis.shares import node_shares
 from balsam_core.analysis.span import Clock, Span
 from balsam_core.analysis.text import as_text
 from balsam_core.errors import JobSpecError
@@ -62,6 +71,42 @@ def test_the_mean_of_busy_nodes_is_exact_within_an_interval(store: Store) -> Non
     # In node-seconds: 5, 5 + 2*5, 2*5 + 2/4, 2*5; each interval has 5 s.
     assert busy_nodes(changes, span) == pytest.approx([1.0, 3.0, 2.1, 2.0])
     assert Utilization(span, busy_nodes(changes, span), [4.0] * 4).busy_node_hours == pytest.approx(40.5 / 3600)
+
+
+def test_a_span_amid_the_history_knows_what_ran_before_it(store: Store) -> None:
+    launcher = make_launcher(store)
+    first, second, third = [put(store, State.PREPROCESSED, name) for name in "abc"]
+    jobs = store.claim(launcher, Limits(), lambda _: [first, second, third])
+    a, b, c = sorted(jobs, key=lambda job: job.name)
+    _set_clock(store, 0)
+    store.report(launcher, [start_of(a, at=T0), start_of(b, at=T0 + 5, node="n10")], [], NO_RERUNS)
+    store.report(launcher, [], [result_of(a, at=T0 + 20)], NO_RERUNS)
+    _set_clock(store, 20)
+    store.report(launcher, [start_of(c, at=T0 + 25, node="n2")], [result_of(c, at=T0 + 35)], NO_RERUNS)
+    _set_clock(store, 35)
+    span = Span(T0 + 10, T0 + 40, 3)
+    since = first_event_since(store, span.start)
+    runs = read_runs_since(store, since)
+    assert [(run.at - T0, run.node) for run in runs] == [(0, "n1"), (5, "n10"), (20, ""), (25, "n2"), (35, "")]
+    shares = node_shares(attempts(runs, T0 + 40), span)
+    assert list(shares.items()) == [("n1", [1.0, 0, 0]), ("n2", [0, 0.5, 0.5]), ("n10", [1.0, 1.0, 1.0])]
+    busy = busy_nodes(count_runs(store, span, first_event=since), span, now_busy=nodes_running(store))
+    assert busy == pytest.approx([2.0, 1.5, 1.5])
+
+
+def test_an_event_since_a_time_is_there_for_every_time(store: Store) -> None:
+    assert first_event_since(store, T0) == 0
+    ran(store, 0, 10)
+    with store.database.read() as tx:
+        ids = [row.event_id for row in tx.execute(events.select().order_by(events.c.event_id))]
+    assert first_event_since(store, T0 - 1) == ids[0]
+    assert first_event_since(store, T0 * 100) == ids[-1] + 1
+
+
+def _set_clock(store: Store, seconds: float) -> None:
+    """What was recorded by the wall clock is of so many seconds after T0."""
+    with store.database.write() as tx:
+        tx.execute(events.update().where(events.c.at > T0 * 100).values(at=T0 + seconds))
 
 
 def test_a_filter_chooses_whose_moves_are_counted(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,18 @@ from sqlalchemy import event
 from balsam_core.state.database import open_database
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
-from tests.helpers import MACHINE, make_spec, put, state_of, temporary_store
+from tests.helpers import (
+    MACHINE,
+    NO_RERUNS,
+    claim,
+    make_launcher,
+    make_spec,
+    put,
+    result_of,
+    start_of,
+    state_of,
+    temporary_store,
+)
 
 pytestmark = pytest.mark.dashboard
 
@@ -112,7 +124,12 @@ def test_jobs_are_filtered_and_paged_and_their_names_are_text(served: Served) ->
 
 @pytest.mark.parametrize(
     ("path", "status", "message"),
-    [("/jobs?state=FAILD", 400, "FAILED"), ("/jobs/ffffffff", 404, "no job"), ("/nothing", 404, "Not Found")],
+    [
+        ("/jobs?state=FAILD", 400, "FAILED"),
+        ("/jobs/ffffffff", 404, "no job"),
+        ("/utilization?window=x", 400, "hour, day, week, all"),
+        ("/nothing", 404, "Not Found"),
+    ],
 )
 def test_what_cannot_be_shown_says_why(served: Served, path: str, status: int, message: str) -> None:
     answer = served.enter().get(path)
@@ -149,6 +166,21 @@ def test_a_family_is_read_in_few_statements_and_says_what_it_leaves_out(tmp_path
     assert [one.job_id for one in found.above] == chain[-2:1:-1]
     assert (len(found.below), found.hidden_above, found.hidden_below) == (40, 1, 21)
     assert len(found.edges) == 45
+
+
+def test_what_nodes_and_launchers_did_is_drawn(served: Served) -> None:
+    launcher = make_launcher(served.store, nodes=2)
+    put(served.store, State.PREPROCESSED)
+    (job,) = claim(served.store, launcher)
+    begin, end = start_of(job, at=time.time() - 72, node="n7"), result_of(job, at=time.time())
+    served.store.report(launcher, [begin], [end], NO_RERUNS)
+    client = served.enter()
+    page = client.get("/utilization").text
+    assert f">{str(launcher)[:8]} here<" in page
+    assert "n7 2 %" in page
+    assert "0.02 of " in page
+    for window in ("day", "week", "all"):
+        assert "n7" in client.get("/utilization", params={"window": window}).text
 
 
 def test_a_read_only_dashboard_kills_nothing(served: Served) -> None:

@@ -24,7 +24,14 @@ async function refresh() {
 async function draw() {
   const places = [...document.querySelectorAll("[data-chart]")];
   if (!places.length) return;
-  const charts = await (await fetch("/charts.json")).json();
+  const answer = await fetch("/charts.json");
+  if (answer.status === 202) {
+    // The server reads a long history; it says so when it is done, and the next try may come too early.
+    places[0].textContent = "the history is being read …";
+    setTimeout(draw, 2000);
+    return;
+  }
+  const charts = await answer.json();
   for (const place of places) {
     const values = charts[place.dataset.chart];
     const lines = Array.isArray(values) ? { [place.dataset.title]: values } : values;
