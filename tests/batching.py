@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -17,7 +17,7 @@ from balsam_core.batch.asking import Shell
 from balsam_core.batch.polling import Poller
 from balsam_core.batch.submission import Submission, Wanted
 from balsam_core.errors import SchedulerNotUnderstood, SchedulerRejected, SchedulerUnavailable
-from balsam_core.models.batch import BatchJob, BatchRequest, LaunchState, Pilot
+from balsam_core.models.batch import BatchJob, BatchRequest, Change, Evidence, LaunchState, Pilot
 from balsam_core.plugins import (
     BatchEvent,
     BatchRecord,
@@ -33,7 +33,7 @@ from balsam_core.plugins.registry import Registry, load_registry
 from balsam_core.settings import Settings
 from balsam_core.site import Site
 from balsam_core.state.store import Store
-from tests.helpers import MACHINE
+from tests.helpers import MACHINE, make_request
 
 LEASE_SECONDS = 90.0
 GRACE_SECONDS = 30.0
@@ -163,6 +163,17 @@ def played_site(folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(type(store.database), "lease_clock", lambda self, tx: played.clock)
     monkeypatch.setattr(type(store.database), "served_since", lambda self, tx: 0.0)
     return played
+
+
+def put_batch_job(store: Store, evidence: Evidence, scheduler_id: str = "4711", **fields: object) -> UUID:
+    """A batch job that the scheduler `slurm` has taken, as its answer shows; its launch id."""
+    launch_id = uuid4()
+    asked = {"launch_id": launch_id, "tag": f"ql-{launch_id}", **fields}
+    store.batches.record("slurm", MACHINE, lambda number: make_request(**asked), lambda in_queue: None)
+    ids = {"scheduler_id": scheduler_id}
+    taken = Change(launch_id, LaunchState.SUBMITTING, LaunchState.QUEUED, "submitted", ids, evidence)
+    assert store.batches.apply([taken]) == [taken]
+    return launch_id
 
 
 def make_batch_job(state: LaunchState = LaunchState.QUEUED, **fields: Any) -> BatchJob:

@@ -1,63 +1,31 @@
-"""The pages of the dashboard and what each of them shows, as one ASGI program."""
+"""The dashboard as one ASGI program: which page is where, and who may see it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from datetime import datetime, timezone
-from typing import Any
 
 import anyio
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from balsam_core.dashboard.access import Guard, Keys
-from balsam_core.dashboard.graph import BOX_HEIGHT, BOX_WIDTH, drawing
-from balsam_core.dashboard.kept import Kept
 from balsam_core.dashboard.live import Changes
-from balsam_core.dashboard.looking import Charts, Looker
-from balsam_core.dashboard.metrics import CONTENT_TYPE, open_metrics
-from balsam_core.dashboard.timeline import LEFT, WIDTH, bar, steps, ticks
-from balsam_core.dashboard.utilization import Used, Window
-from balsam_core.errors import BalsamError, JobNotFound, JobSpecError
-from balsam_core.growing import Growing
-from balsam_core.models.job import Job
-from balsam_core.monitoring.snapshot import Snapshot, View
+from balsam_core.dashboard.looking import Looker
+from balsam_core.dashboard.views import Pages
+from balsam_core.errors import BalsamError
 from balsam_core.state.database import Database
-from balsam_core.state.filters import JobFilter
-from balsam_core.state.machine import END, State, parse_state
-from balsam_core.workdirs import Workdirs
 
-_ROWS = 50
-_OUTPUT_LINES = 200
-_LAUNCHERS = 25
-_NODES = 32
-# So long no browser makes the server read anew, whatever has changed.
-_GOOD_SECONDS = 1.0
-_CHARTS_GOOD_SECONDS = 10.0
-# Nothing is fetched from elsewhere, and no page may show these in a frame of its own.
-_POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "frame-ancestors 'none'; form-action 'self'"
-)
 _HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-# Of the fields of a job, those that say something when they are empty, and those that the page shows by itself.
-_ALWAYS = frozenset({"workflow", "application", "args"})
-_ELSEWHERE = frozenset({"seq", "name", "job_id", "state", "attempt", "parents", "created_at", "state_at", "pid_clock"})
 
 
 def dashboard(looker: Looker, keys: Keys, watched: Database, *, allow_actions: bool) -> Starlette:
     """The program. watched: the database once more, for this alone. allow_actions: whether a page may kill a job."""
     changes = Changes(watched)
-    pages = _Pages(looker, changes, allow_actions)
+    pages = Pages(looker, changes, allow_actions)
 
     @asynccontextmanager
     async def watching(_app: Starlette) -> AsyncIterator[None]:
@@ -72,6 +40,10 @@ def dashboard(looker: Looker, keys: Keys, watched: Database, *, allow_actions: b
             Route("/jobs", pages.jobs),
             Route("/jobs/{job_id}", pages.job),
             Route("/jobs/{job_id}/kill", pages.kill, methods=["POST"]),
+            Route("/batch-jobs", pages.batch_jobs),
+            Route("/batch-jobs/{number}", pages.batch_job),
+            Route("/launchers", pages.launchers),
+            Route("/launchers/{launcher_id}", pages.launcher),
             Route("/utilization", pages.utilization),
             Route("/charts.json", pages.charts),
             Route("/metrics", pages.metrics),
@@ -82,153 +54,3 @@ def dashboard(looker: Looker, keys: Keys, watched: Database, *, allow_actions: b
         exception_handlers={BalsamError: pages.problem},
         lifespan=watching,
     )
-
-
-class _Pages:
-    """Starlette runs these in threads, but for `changes`."""
-
-    def __init__(self, looker: Looker, changes: Changes, allow_actions: bool) -> None:
-        self._looker = looker
-        self._changes = changes
-        self._overview: Kept[None, Snapshot] = Kept(lambda _: looker.overview(), _GOOD_SECONDS, changes)
-        self._charts: Kept[None, Charts] = Kept(lambda _: looker.charts(), _CHARTS_GOOD_SECONDS, changes)
-        self._used: Kept[Window, Used] = Kept(looker.used, _GOOD_SECONDS, changes)
-        self._allow_actions = allow_actions
-        self._templates = Environment(
-            loader=PackageLoader("balsam_core.dashboard", "pages"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters |= {"utc": _utc}
-        self._templates.globals |= {"box_width": BOX_WIDTH, "box_height": BOX_HEIGHT}
-        self._templates.globals |= {"left": LEFT, "width": WIDTH, "steps": steps}
-
-    def overview(self, _request: Request) -> Response:
-        """The site now: states, rate, launchers and their nodes, batch jobs, what fails; its history as charts."""
-        return self._page("overview.html.j2", "Overview", seen=self._overview.get(None))
-
-    def jobs(self, request: Request) -> Response:
-        """The jobs of a filter, a page of them."""
-        asked = {name: request.query_params.get(name, "").strip() for name in ("name", "workflow", "state")}
-        page = _page_number(request)
-        states = (parse_state(asked["state"]),) if asked["state"] else ()
-        wanted = JobFilter(name=asked["name"], workflow=asked["workflow"], states=states)
-        seen = self._looker.jobs(View(wanted, (page - 1) * _ROWS, _ROWS))
-        pages = max(1, -(-seen.total // _ROWS))
-        return self._page(
-            "jobs.html.j2",
-            "Jobs",
-            asked=asked,
-            states=[state.value for state in State],
-            seen=seen,
-            page=page,
-            pages=pages,
-            link=lambda number: str(request.url.include_query_params(page=number)),
-        )
-
-    def job(self, request: Request) -> Response:
-        """One job: why it is where it is, the jobs around it, its history, the end of its output, its fields."""
-        job = self._looker.store.find_job(request.path_params["job_id"])
-        family = self._looker.family(job)
-        output = Workdirs(self._looker.site.data).output_of(job)
-        return self._page(
-            "job.html.j2",
-            job.name,
-            job=job,
-            fields=_shown(job),
-            said=self._looker.explained_job(job),
-            family=family,
-            graph=drawing(family) if family.edges else None,
-            events=self._looker.store.history([job.job_id]),
-            output=output,
-            text=Growing(output).last_lines(_OUTPUT_LINES),
-            may_kill=self._allow_actions and job.state not in END,
-        )
-
-    def kill(self, request: Request) -> Response:
-        """Kill one job, and show it again."""
-        if not self._allow_actions:
-            return PlainTextResponse("read-only: start `balsam dashboard --allow-actions` to kill jobs\n", 403)
-        job = self._looker.store.find_job(request.path_params["job_id"])
-        self._looker.store.kill(JobFilter(ids=(str(job.job_id),)), message="killed on the dashboard")
-        self._changes.note()
-        return RedirectResponse(f"/jobs/{job.job_id}", 303)
-
-    def charts(self, _request: Request) -> Response:
-        """The history, as numbers for the charts; 202: it is being read, and comes a little later."""
-        charts = self._charts.soon(None)
-        return JSONResponse(asdict(charts)) if charts else JSONResponse({}, 202)
-
-    def utilization(self, request: Request) -> Response:
-        """Nodes busy over time: all together, those of each launcher, each by itself."""
-        window = _window(request.query_params.get("window", Window.HOUR.value))
-        used = self._used.soon(window)
-        return self._page(
-            "utilization.html.j2",
-            "Utilization",
-            windows=list(Window),
-            window=window,
-            used=used,
-            **(_drawn(used, request) if used else {}),
-        )
-
-    def metrics(self, _request: Request) -> Response:
-        """For monitoring."""
-        return PlainTextResponse(open_metrics(self._overview.get(None)), media_type=CONTENT_TYPE)
-
-    async def changes(self, _request: Request) -> Response:
-        """Tells when to look again."""
-        return self._changes.stream()
-
-    def problem(self, _request: Request, error: Exception) -> Response:
-        """A page for what cannot be shown, with the reason."""
-        return self._page("problem.html.j2", "Problem", 404 if isinstance(error, JobNotFound) else 400, error=error)
-
-    def _page(self, template: str, title: str, status: int = 200, /, **values: Any) -> Response:
-        page = self._templates.get_template(template)
-        site = str(self._looker.site.path)
-        return HTMLResponse(page.render(title=title, site=site, **values), status, {"content-security-policy": _POLICY})
-
-
-def _window(name: str) -> Window:
-    try:
-        return Window(name)
-    except ValueError:
-        choices = ", ".join(window.value for window in Window)
-        raise JobSpecError(f"no window {name!r}; there are {choices}") from None
-
-
-def _page_number(request: Request) -> int:
-    number = request.query_params.get("page", "1")
-    return max(1, int(number)) if number.isdecimal() else 1
-
-
-def _drawn(used: Used, request: Request) -> dict[str, Any]:
-    """What the page of the utilization draws: the newest launchers, a page of nodes."""
-    span, now = used.total.span, time.time()
-    nodes = None if used.nodes is None else list(used.nodes.items())
-    pages = max(1, -(-len(nodes or ()) // _NODES))
-    page = min(_page_number(request), pages)
-    here = None if nodes is None else nodes[(page - 1) * _NODES : page * _NODES]
-    return {
-        "most": max([*used.total.busy, *used.total.available], default=0.0),
-        "ticks": ticks(span),
-        "launchers": [(one, bar(span, one.start, one.until(now))) for one in used.launchers[:_LAUNCHERS]],
-        "more_launchers": len(used.launchers[_LAUNCHERS:]),
-        "nodes": None if here is None else [(name, shares, sum(shares) / len(shares)) for name, shares in here],
-        "page": page,
-        "pages": pages,
-        "link": lambda number: str(request.url.include_query_params(page=number)),
-    }
-
-
-def _shown(job: Job) -> dict[str, str]:
-    """The fields of a job that say something."""
-    said = ((name, value) for name, value in job.model_dump().items() if name not in _ELSEWHERE)
-    return {name: str(value) for name, value in said if name in _ALWAYS or value not in (None, "", {}, ())}
-
-
-def _utc(seconds: float | None) -> str:
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S}"

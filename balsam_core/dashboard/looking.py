@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from balsam_core.analysis.moves import count_moves, count_runs, span_of
 from balsam_core.analysis.series import busy_nodes, state_counts, throughput
@@ -13,6 +13,9 @@ from balsam_core.dashboard.utilization import Used, Window, read_used
 from balsam_core.explain.collect import Collector
 from balsam_core.explain.facts import Explanation
 from balsam_core.explain.job import explain_job
+from balsam_core.explain.launch import explain_launch
+from balsam_core.explain.launcher import explain_launcher
+from balsam_core.models.batch import BatchJob
 from balsam_core.models.job import Job
 from balsam_core.monitoring.reading import read_jobs, read_snapshot
 from balsam_core.monitoring.snapshot import JobsSeen, Snapshot, View
@@ -56,6 +59,21 @@ class Looker:
     def explained_job(self, job: Job) -> Explanation:
         """What `balsam explain` says of a job, by what schedulers have said last: they are not asked."""
         return explain_job(self._collector().job(str(job.job_id)))
+
+    def batch_jobs(self) -> list[BatchJob]:
+        """All of them, the newest first."""
+        return self.store.batches.select(machine_id=self._machine_id)[::-1]
+
+    def explained_batch_job(self, name: str) -> tuple[BatchJob, Explanation]:
+        """A batch job, and what `balsam explain` says of it but for its history. Raises JobSpecError."""
+        job = self.store.batches.find(name, self._machine_id)
+        poll = self.store.batches.poll(job.scheduler)
+        facts = self._collector().launch(str(job.number), {job.scheduler: poll[2]} if poll else {})
+        return job, explain_launch(replace(facts, moves=()))
+
+    def explained_launcher(self, part_of_id: str) -> Explanation:
+        """What `balsam explain` says of a launcher. Raises JobSpecError."""
+        return explain_launcher(self._collector().launcher(part_of_id))
 
     def charts(self) -> Charts:
         """The history of all jobs."""

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from balsam_core.models.batch import Evidence
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store, open_store, sqlite_url
 from tests import browser
 from tests.acceptance.runner import BALSAM
+from tests.batching import put_batch_job
 from tests.helpers import make_spec, move, only
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.browser]
@@ -50,6 +52,7 @@ def test_a_browser_sees_a_job_change_follows_its_graph_and_kills_another(store: 
         [make_spec(name="one", application="hello"), make_spec(name="<i>other", application="hello")]
     )
     (child,) = store.add_jobs([make_spec(name="child", application="hello", parents=(one,))])
+    put_batch_job(store, Evidence(("sbatch", "launch.sh"), 0, "Submitted batch job 4711", "", False))
     with browser.opened_page() as page:
         page.goto(link)
         assert "token" not in page.url
@@ -79,4 +82,10 @@ def test_a_browser_sees_a_job_change_follows_its_graph_and_kills_another(store: 
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("text=Kill")
         page.locator("#state", has_text="USER_KILLED").wait_for()
+
+        page.click("nav >> text=Batch jobs")
+        page.click("table a")
+        page.locator("h1", has_text="Batch job 1").wait_for()
+        page.locator(".said", has_text="Batch job 1 (slurm 4711) is QUEUED").wait_for()
+        page.locator("td", has_text="sbatch launch.sh").locator("pre", has_text="Submitted batch job 4711").wait_for()
     assert store.count_by_state(only(other)) == {State.USER_KILLED: 1}

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from balsam_core.models.batch import Evidence
 from balsam_core.state.database import open_database
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
+from tests.batching import put_batch_job
 from tests.helpers import (
     MACHINE,
     NO_RERUNS,
@@ -176,11 +178,40 @@ def test_what_nodes_and_launchers_did_is_drawn(served: Served) -> None:
     served.store.report(launcher, [begin], [end], NO_RERUNS)
     client = served.enter()
     page = client.get("/utilization").text
-    assert f">{str(launcher)[:8]} here<" in page
+    assert f'<a href="/launchers/{launcher}">' in page
     assert "n7 2 %" in page
     assert "0.02 of " in page
     for window in ("day", "week", "all"):
         assert "n7" in client.get("/utilization", params={"window": window}).text
+
+
+def test_a_batch_job_is_shown_with_what_showed_each_change(served: Served) -> None:
+    answer = Evidence(("sbatch", "launch.sh"), 0, "Submitted batch job 4711\n", "a <warning>", False)
+    launch_id = put_batch_job(served.store, answer)
+    launcher = make_launcher(served.store, launch_id=launch_id)
+    client = served.enter()
+    listed = client.get("/batch-jobs").text
+    assert "1 batch job<" in listed
+    assert '<a href="/batch-jobs/1">1</a><td>4711<td>slurm' in listed
+    page = client.get("/batch-jobs/1").text
+    assert "<p>It asks for 2 nodes for 30 minutes, to run jobs of all workflows in mpi mode.</p>" in page
+    assert f"<p>Launcher {str(launcher)[:8]} (serial mode, 1 node, on here) is at work since" in page
+    assert "<code>sbatch launch.sh</code>" in page
+    assert "exit code 0" in page
+    assert "<pre>Submitted batch job 4711\n\na &lt;warning&gt;</pre>" in page
+    assert "<h1>Batch job 1</h1>" in client.get("/batch-jobs/4711").text
+    assert "no batch job is called" in client.get("/batch-jobs/2").text
+
+
+def test_launchers_are_listed_and_explained(served: Served) -> None:
+    ended, lives = make_launcher(served.store), make_launcher(served.store)
+    served.store.end_launcher(ended, "its <time> is over")
+    client = served.enter()
+    listed = client.get("/launchers").text
+    assert all(f'<a href="/launchers/{one}">' in listed for one in (ended, lives))
+    assert "its &lt;time&gt; is over" in listed
+    assert "<p>Its lease holds: " in client.get(f"/launchers/{lives}").text
+    assert "<p>It ended at " in client.get(f"/launchers/{ended}").text
 
 
 def test_a_read_only_dashboard_kills_nothing(served: Served) -> None:
