@@ -19,6 +19,7 @@ Value = TypeVar("Value")
 _REST = 10.0
 # So long a request waits for a newer value than the one that is there.
 _PATIENCE_SECONDS = 0.2
+_MOST_KEYS = 100
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Kept(Generic[Key, Value]):
             return
         now = time.monotonic()
         with self._lock:
+            # The one that was made last stands last.
+            self._made.pop(key, None)
+            if len(self._made) >= _MOST_KEYS:
+                del self._made[next(iter(self._made))]
             self._made[key] = _Made(value, change, now + max(self._seconds, _REST * (now - began)))
             del self._making[key]
         future.set_result(value)

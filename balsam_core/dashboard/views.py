@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from balsam_core.dashboard.utilization import Used, Window
 from balsam_core.errors import JobNotFound, JobSpecError
 from balsam_core.growing import Growing
 from balsam_core.models.job import Job
-from balsam_core.monitoring.snapshot import Snapshot, View
+from balsam_core.monitoring.snapshot import JobsSeen, Snapshot, View
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.machine import END, State, parse_state
 from balsam_core.workdirs import Workdirs
@@ -53,6 +53,7 @@ class Pages:
         self._looker = looker
         self._changes = changes
         self._overview: Kept[None, Snapshot] = Kept(lambda _: looker.overview(), _GOOD_SECONDS, changes)
+        self._jobs: Kept[_Asked, JobsSeen] = Kept(lambda asked: looker.jobs(asked.view), _GOOD_SECONDS, changes)
         self._charts: Kept[None, Charts] = Kept(lambda _: looker.charts(), _CHARTS_GOOD_SECONDS, changes)
         self._used: Kept[Window, Used] = Kept(looker.used, _GOOD_SECONDS, changes)
         self._allow_actions = allow_actions
@@ -73,18 +74,16 @@ class Pages:
 
     def jobs(self, request: Request) -> Response:
         """The jobs of a filter, a page of them."""
-        asked = {name: request.query_params.get(name, "").strip() for name in ("name", "workflow", "state")}
-        leaf = _Leaf(_page_number(request), request.url)
-        states = (parse_state(asked["state"]),) if asked["state"] else ()
-        wanted = JobFilter(name=asked["name"], workflow=asked["workflow"], states=states)
-        seen = self._looker.jobs(View(wanted, leaf.offset, _ROWS))
+        name, workflow, state = (request.query_params.get(word, "").strip() for word in ("name", "workflow", "state"))
+        asked = _Asked(name, workflow, state, _page_number(request))
+        seen = self._jobs.soon(asked)
         return self._page(
             "jobs.html.j2",
             "Jobs",
             asked=asked,
             states=[state.value for state in State],
             seen=seen,
-            leaf=replace(leaf, pages=_pages(seen.total)),
+            leaf=_Leaf(asked.page, request.url, _pages(seen.total if seen else 0)),
         )
 
     def job(self, request: Request) -> Response:
@@ -180,6 +179,23 @@ def _window(name: str) -> Window:
     except ValueError:
         choices = ", ".join(window.value for window in Window)
         raise JobSpecError(f"no window {name!r}; there are {choices}") from None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A page of the jobs of a filter, in the words of the request; empty ones mean all."""
+
+    name: str
+    workflow: str
+    state: str
+    page: int
+
+    @property
+    def view(self) -> View:
+        """What is to be read; raises InvalidState."""
+        states = (parse_state(self.state),) if self.state else ()
+        wanted = JobFilter(name=self.name, workflow=self.workflow, states=states)
+        return View(wanted, (self.page - 1) * _ROWS, _ROWS)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.sql import ColumnElement, and_, or_
 
 from balsam_core.batch.script import margin_seconds
@@ -43,7 +43,7 @@ from balsam_core.state.hosts import boot_id
 from balsam_core.state.machine import BROKEN, RUNNABLE, State
 from balsam_core.state.moves import BECAUSE_OF_PARENT
 from balsam_core.state.store import Store
-from balsam_core.state.tables import CLAIMABLE, jobs
+from balsam_core.state.tables import CLAIM_ORDER, CLAIMABLE, jobs
 from balsam_core.workdirs import Workdirs
 
 _LOOKED_AT = 1_000
@@ -196,7 +196,8 @@ class Collector:
 
     def _runnable(self, workflow: str) -> list[Job]:
         wanted = _Claimable(JobFilter(workflow=workflow).where())
-        return self.store.jobs(wanted, limit=_LOOKED_AT)
+        # As they are claimed, which has an index; for the oldest SQLite would look through all jobs.
+        return self.store.jobs(wanted, limit=_LOOKED_AT, order=(text(CLAIM_ORDER),))
 
     def _refused(self, runnable: Sequence[Job], offer: Offer) -> Counter[str]:
         # A thousand jobs have few shapes, and each answer looks at all nodes.
@@ -242,7 +243,10 @@ class Collector:
     def _ahead(self, job: Job) -> int:
         if job.state not in RUNNABLE or job.launcher_id is not None:
             return 0
-        return sum(self.store.count_by_state(_Claimable(_comes_before(job))).values())
+        # Not counted by state: then SQLite would leave the index of the claims.
+        query = select(func.count()).select_from(jobs).where(_Claimable(_comes_before(job)).where())
+        ((ahead,),) = self.store.rows(query)
+        return int(ahead)
 
 
 def _missing(app: AppSpec) -> Iterable[str]:

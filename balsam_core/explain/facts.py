@@ -126,7 +126,7 @@ class LaunchFacts:
 
     problem: why it gave no answer. launchers: those that ran in it. would_run: the jobs of its workflows by state;
     fits, refused: how many of the runnable ones it could start, and why not the others. looked_at: how many runnable
-    ones were looked at, oldest first.
+    ones were looked at, in the order of claims.
     """
 
     job: BatchJob
