@@ -61,13 +61,10 @@ class Drawing:
 def drawing(family: Family) -> Drawing:
     """Each job stands above all that wait for it; a level that is too wide takes several rows."""
     parents, children = _neighbours(family.edges)
-    above = _levels(family.above, children)
-    below = _levels(family.below, parents)
-    rows = [[family.job]]
-    for level in above:
-        rows = [*_rows(_beside(level, children, rows[0])), *rows]
-    for level in below:
-        rows = [*rows, *_rows(_beside(level, parents, rows[-1]))]
+    above = _ordered(_levels(family.above, children), children)
+    below = _ordered(_levels(family.below, parents), parents)
+    rows = [row for level in reversed(above) for row in _rows(level)]
+    rows += [[family.job], *(row for level in below for row in _rows(level))]
     boxes = _placed(rows)
     width = max(map(len, rows)) * (BOX_WIDTH + _ACROSS) - _ACROSS + 2 * _MARGIN
     height = len(rows) * (BOX_HEIGHT + _DOWN) - _DOWN + 2 * _MARGIN
@@ -99,15 +96,19 @@ def _levels(others: Sequence[Kin], nearer: Mapping[UUID, Sequence[UUID]]) -> lis
     return [levels[number] for number in sorted(levels)]
 
 
-def _beside(level: Sequence[Kin], nearer: Mapping[UUID, Sequence[UUID]], row: Sequence[Kin]) -> list[Kin]:
-    """The jobs of a level in the order of those that they are joined to in the next row, so that few lines cross."""
-    places = {kin.job_id: place for place, kin in enumerate(row)}
+def _ordered(levels: Sequence[Sequence[Kin]], nearer: Mapping[UUID, Sequence[UUID]]) -> list[list[Kin]]:
+    """Each level in the order of the nearer jobs that its own are joined to, so that few lines cross."""
+    places: dict[UUID, float] = {}
 
     def place(kin: Kin) -> float:
         joined = [places[one] for one in nearer.get(kin.job_id, ()) if one in places]
-        return sum(joined) / len(joined) if joined else len(row) / 2
+        return sum(joined) / len(joined) if joined else 0.0
 
-    return sorted(level, key=place)
+    ordered = []
+    for level in levels:
+        ordered.append(sorted(level, key=place))
+        places |= {kin.job_id: number - (len(level) - 1) / 2 for number, kin in enumerate(ordered[-1])}
+    return ordered
 
 
 def _rows(level: Sequence[Kin]) -> list[list[Kin]]:

@@ -49,6 +49,11 @@ def test_jobs_stand_under_those_that_they_wait_for() -> None:
     assert rows(drawn) == [[1], [2, 3], [5, 4]]
 
 
+def test_jobs_keep_their_order_under_a_level_of_several_rows() -> None:
+    edges = [*((0, n) for n in range(1, 10)), *((n, 10 + (n - 1) // 3) for n in range(1, 10))]
+    assert rows(drawing(family(0, [], range(1, 13), *edges)))[-1] == [10, 11, 12]
+
+
 def test_a_wide_level_takes_rows_of_about_the_same_length() -> None:
     drawn = drawing(family(0, [], range(1, 10), *((0, child) for child in range(1, 10))))
     assert rows(drawn) == [[0], [1, 2, 3, 4], [5, 6, 7, 8, 9]]
