@@ -154,7 +154,7 @@ def test_a_job_alone_has_no_graph(served: Served) -> None:
     assert "<svg" not in served.enter().get(f"/jobs/{put(served.store)}").text
 
 
-def test_a_family_is_read_in_few_statements_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+def test_a_family_is_read_in_few_statements_and_says_what_it_leaves_out(tmp_path: Path, each_database: None) -> None:
     store = temporary_store(tmp_path)
     chain = [put(store, name="eve")]
     for number in range(7):
