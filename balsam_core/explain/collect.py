@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.sql import ColumnElement, and_, or_
 
 from balsam_core.batch.script import margin_seconds
@@ -125,7 +125,7 @@ class Collector:
             listed = ", ".join(str(row.launcher_id) for row in found[:5])
             raise JobSpecError(f"the id {part_of_id!r} fits several launchers: {listed}; give more of it")
         launcher = self._launcher(found[0], self._batch_jobs(), self._over())
-        held = self.store.jobs(_HeldBy(launcher.launcher_id), limit=_HELD_SHOWN)
+        held = self.store.jobs(_Where(jobs.c.launcher_id == launcher.launcher_id), limit=_HELD_SHOWN)
         shown = tuple(HeldJob(job.job_id, job.name, job.state, job.node, job.pid) for job in held)
         return OneLauncher(launcher, self.now, shown, files.launcher_log(self.site.log, launcher))
 
@@ -155,8 +155,10 @@ class Collector:
         return {dead.launcher_id: dead.why for dead in self.store.expired_launchers(self.machine_id)}
 
     def _launcher(self, row: Any, batch_jobs: Mapping[UUID, BatchJob], over: Mapping[UUID, str]) -> LauncherFacts:
-        held = self.store.jobs(_HeldBy(row.launcher_id))
-        states = Counter(job.state for job in held)
+        held = self._held(row.launcher_id)
+        states: Counter[State] = Counter()
+        for job, count in held:
+            states[job.state] += count
         # Leases are counted on the clock of one boot, unless the database serves many hosts and has its own.
         shared = self.store.database.serves_many_hosts
         comparable = shared or (row.machine_id == self.machine_id and row.boot_id == boot_id())
@@ -178,10 +180,18 @@ class Collector:
             scheduler_id=row.batch_job_id,
             jobs_done=row.jobs_done,
             held={state: states[state] for state in State if state in states},
-            nodes_taken=sum((share_of(job) for job in held if job.state is State.RUNNING), Fraction()),
+            nodes_taken=sum((count * share_of(job) for job, count in held if job.state is State.RUNNING), Fraction()),
             most_seconds_left=None if batch_job is None else self._most_seconds_left(row.started_at, batch_job),
             silent_seconds=max(0.0, self.store.batches.clock() - row.heartbeat) if comparable else None,
         )
+
+    def _held(self, launcher_id: UUID) -> list[tuple[Job, int]]:
+        """Of the jobs that a launcher holds the oldest of each state and size, and how many are like it."""
+        alike = (jobs.c.state, jobs.c.num_nodes, jobs.c.ranks_per_node, jobs.c.node_packing_count)
+        held = jobs.c.launcher_id == launcher_id
+        query: Select[Any] = select(func.min(jobs.c.seq)).add_columns(func.count()).where(held).group_by(*alike)
+        counts: dict[int, int] = dict(map(tuple, self.store.rows(query)))
+        return [(job, counts[job.seq]) for job in self.store.jobs(_Where(jobs.c.seq.in_(counts)))]
 
     def _most_seconds_left(self, started_at: float, job: BatchJob) -> float:
         """For jobs, of the launcher of a batch job: by its own time limit, and by the scheduler's last words."""
@@ -289,11 +299,11 @@ def _comes_before(job: Job) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True)
-class _HeldBy:
-    launcher_id: UUID
+class _Where:
+    which: ColumnElement[bool]
 
     def where(self) -> ColumnElement[bool]:
-        return jobs.c.launcher_id == self.launcher_id
+        return self.which
 
 
 @dataclass(frozen=True)
