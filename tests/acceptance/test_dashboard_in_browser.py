@@ -83,6 +83,8 @@ def test_a_browser_sees_a_job_change_follows_its_graph_and_kills_another(store: 
         page.click("text=Kill")
         page.locator("#state", has_text="USER_KILLED").wait_for()
 
+        page.click("nav >> text=Utilization")
+        page.locator(".timeline").first.wait_for()
         page.click("nav >> text=Batch jobs")
         page.click("table a")
         page.locator("h1", has_text="Batch job 1").wait_for()

@@ -83,6 +83,19 @@ def test_who_was_given_a_value_from_before_a_change_is_told_when_a_newer_one_is_
     wait_until(lambda: kept.get(None) == 1)
 
 
+def test_the_oldest_of_many_values_is_forgotten(changes: Counted) -> None:
+    made: list[int] = []
+
+    def make(key: int) -> int:
+        made.append(key)
+        return key
+
+    kept: Kept[int, int] = Kept(make, _SECONDS, changes)
+    for key in (*range(101), 100, 0):
+        kept.get(key)
+    assert made == [*range(101), 0]
+
+
 def test_an_error_is_raised_to_who_asks_and_not_kept(changes: Counted) -> None:
     answers = iter(["no", "1"])
     kept: Kept[None, int] = Kept(lambda _: int(next(answers)), _SECONDS, changes)
