@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from balsam_core.errors import ConfigError, suggestion
+from balsam_core.models.wording import in_plain_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -332,18 +333,17 @@ def _one_line(error: ValidationError, model: type[BaseModel], origin: _Origin, s
     path = (*section, *first["loc"])
     if first["type"] == "extra_forbidden":
         return _unknown(origin, path, _keys(_model_at(model, first["loc"][:-1])))
-    reason = _in_plain_words(first["msg"])
+    reason = _in_words_of_toml(first["msg"])
     if first["type"] == "missing":
         return f"{origin.where(path)} needs a {path[-1]}; add it"
     key = origin.variable(path) or " ".join([origin.where(path), ".".join(map(str, _keys_below_header(path)))])
     return f"{key.strip()} = {first['input']!r}: {reason}; {_way_out(model, first['loc'])}"
 
 
-def _in_plain_words(message: str) -> str:
+def _in_words_of_toml(message: str) -> str:
     """Pydantic's words as someone who writes TOML says them."""
     message = re.sub(r"valid dictionary( or instance of \w+)?", "table", message)
-    message = message.removeprefix("Value error, ").removeprefix("Input ").replace("valid tuple", "list")
-    return message[:1].lower() + message[1:]
+    return in_plain_words(message.replace("valid tuple", "list"))
 
 
 def _unknown(origin: _Origin, path: Sequence[str | int], known: set[str]) -> str:

@@ -21,6 +21,7 @@ from balsam.core.query import Manager, QuerySet
 from balsam.core.site import store
 from balsam_core.errors import JobSpecError
 from balsam_core.models.app import AppSpec
+from balsam_core.models.wording import reasons
 
 _FIELDS = tuple(name for name in APP.by_name if name != "id")
 
@@ -144,6 +145,4 @@ def _spec(app: ApplicationDefinition) -> AppSpec:
     try:
         return AppSpec(app_id=app.id, **fields)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        reason = wrong["msg"].removeprefix("Value error, ")
-        raise InvalidFieldError(f"{'.'.join(map(str, wrong['loc']))} cannot be {wrong['input']!r}: {reason}") from None
+        raise InvalidFieldError(reasons(error)) from None

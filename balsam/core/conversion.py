@@ -21,6 +21,7 @@ from balsam.core.expressions import literal_or_sql
 from balsam.core.fields import JOB, UNDECLARED, parse_id
 from balsam_core.errors import CircularDependency, InvalidState, JobNotFound, JobSpecError, suggestion
 from balsam_core.models.job import JobSpec
+from balsam_core.models.wording import reasons
 from balsam_core.state.database import from_json, to_json
 from balsam_core.state.jobs import EDITABLE, check_change
 from balsam_core.state.machine import State, parse_state
@@ -52,9 +53,7 @@ def spec_of(fields: Mapping[str, Any]) -> JobSpec:
     try:
         return JobSpec.model_validate(wishes)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        reason = wrong["msg"].removeprefix("Value error, ")
-        raise InvalidFieldError(f"{'.'.join(map(str, wrong['loc']))} cannot be {wrong['input']!r}: {reason}") from None
+        raise InvalidFieldError(reasons(error)) from None
 
 
 def checked_change(name: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from balsam_core.errors import JobSpecError, suggestion
 from balsam_core.models.job import JobSpec
+from balsam_core.models.wording import reasons
 
 
 class HasJobId(Protocol):
@@ -81,17 +82,9 @@ def job_spec(fields: Mapping[str, Any], known: Iterable[str] = JobSpec.model_fie
     try:
         return JobSpec.model_validate(given)
     except ValidationError as error:
-        raise JobSpecError(_reason(error)) from None
+        raise JobSpecError(reasons(error)) from None
 
 
 def id_of(job: HasJobId | UUID) -> UUID:
     """The id of a job, or of what stands for one."""
     return job if isinstance(job, UUID) else job.job_id
-
-
-def _reason(error: ValidationError) -> str:
-    wrong = error.errors()[0]
-    name, words = str(wrong["loc"][0]), wrong["msg"].removeprefix("Value error, ")
-    if wrong["type"] == "missing":
-        return f"a job needs a {name}; give {name}=..."
-    return f"{name} cannot be {wrong['input']!r}: {words}"

@@ -11,6 +11,7 @@ from balsam_core.api.connections import connection
 from balsam_core.api.jobs import Jobs
 from balsam_core.errors import JobSpecError, SiteNotFound
 from balsam_core.models.app import AppSpec
+from balsam_core.models.wording import reasons
 from balsam_core.site import Site as SiteFolder
 from balsam_core.site import find_site, is_site
 
@@ -42,9 +43,7 @@ class Apps:
                 envscript=envscript,
             )
         except ValidationError as error:
-            wrong = error.errors()[0]
-            words = wrong["msg"].removeprefix("Value error, ")
-            raise JobSpecError(f"{wrong['loc'][0]} of an application cannot be {wrong['input']!r}: {words}") from None
+            raise JobSpecError(reasons(error)) from None
         connection(self._folder).store.add_app(app)
         return app
 

@@ -18,6 +18,7 @@ from balsam_core.batch.script import render_script
 from balsam_core.commands import COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND, answer_of
 from balsam_core.errors import ConfigError, JobSpecError, SchedulerError, SchedulerRejected, SchedulerUnavailable
 from balsam_core.models.batch import BatchRequest, Change, Evidence, LaunchState
+from balsam_core.models.wording import reasons
 from balsam_core.plugins.contracts import Command, CommandResult, Scheduler
 from balsam_core.plugins.registry import Registry
 from balsam_core.settings import Settings
@@ -132,9 +133,7 @@ class Submission:
                 **fields,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            reason = first["msg"].removeprefix("Value error, ")
-            raise JobSpecError(f"{first['loc'][0]}: {reason[:1].lower()}{reason[1:]}") from error
+            raise JobSpecError(reasons(error)) from error
 
     def _render(self, scheduler: Scheduler, request: BatchRequest) -> str:
         return render_script(scheduler, request, self.site, self.settings.template, environ=self.shell.environ)

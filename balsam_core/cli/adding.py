@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from balsam_core.cli import jobfile
 from balsam_core.cli.asking import ask
-from balsam_core.cli.job_options import reasons, split_ids
+from balsam_core.cli.job_options import split_ids
 from balsam_core.cli.output import counted, print_lines, tell
 from balsam_core.errors import JobSpecError
 from balsam_core.models.job import JobSpec
+from balsam_core.models.wording import reasons
 from balsam_core.state.apps import unknown_app
 from balsam_core.state.store import Store
 

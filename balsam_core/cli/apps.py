@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from balsam_core.cli.job_options import reasons
 from balsam_core.errors import JobSpecError
 from balsam_core.models.app import AppSpec, resolved_command
+from balsam_core.models.wording import reasons
 from balsam_core.programs import COMMANDS
 
 

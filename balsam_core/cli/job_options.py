@@ -55,20 +55,6 @@ def split_ids(value: str) -> list[str]:
     return value.replace(",", " ").replace(";", " ").split()
 
 
-def reasons(error: Any) -> str:
-    """What pydantic found wrong with the fields of a job, in one line."""
-    return "; ".join(_reason(each) for each in error.errors())
-
-
-def _reason(found: Mapping[str, Any]) -> str:
-    field = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "missing":
-        return f"{field} is missing"
-    message = str(found["msg"]).removeprefix("Value error, ")
-    shown = message if repr(found["input"]) in message else f"{found['input']!r}: {message}"
-    return f"{field} cannot be {shown}" if shown != message else f"{field}: {message}"
-
-
 def _variable(text: str) -> tuple[str, str]:
     # The text is one variable: its value may hold colons, as paths do.
     name, equals, value = text.partition("=")

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from balsam_core.cli.job_options import parse_data, reasons, split_ids
+from balsam_core.cli.job_options import parse_data, split_ids
 from balsam_core.errors import JobSpecError, suggestion
 from balsam_core.models.job import JobSpec
+from balsam_core.models.wording import reasons
 
 _SUFFIXES = (".csv", ".jsonl")
 

@@ -74,6 +74,8 @@ def selection(
     given = {"--name": name, "--wf": workflow}
     empty = [option for option, value in given.items() if value == ""]
     empty += ["--id" for part in (*ids, *more_ids) if not part.strip()]
+    empty += ["--state" for words in states if not words.replace(",", " ").strip()]
+    empty += ["--tag" for tag in tags if not tag.partition("=")[0].strip()]
     if empty:
         raise click.UsageError(f"{empty[0]} is empty; leave it out to match all jobs")
     return Chosen(name or "", (*ids, *more_ids), workflow or "", tuple(states), tuple(tags))

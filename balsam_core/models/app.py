@@ -35,14 +35,14 @@ class AppSpec(BaseModel):
     @classmethod
     def _not_blank(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("is empty")
+            raise ValueError("should not be empty")
         return value
 
     @field_validator("name", "executable", "preprocess", "postprocess", "envscript")
     @classmethod
     def _one_line(cls, value: str) -> str:
         if _CONTROL.search(value):
-            raise ValueError(f"{value!r} holds a newline or a control character")
+            raise ValueError("holds a newline or a control character")
         return value
 
     @classmethod

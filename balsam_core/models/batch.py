@@ -166,5 +166,5 @@ class BatchRequest(BaseModel):
     @classmethod
     def _is_one_word(cls, value: str | None) -> str | None:
         if value is not None and (not value or value.startswith("-") or _BLANK_OR_CONTROL.search(value)):
-            raise ValueError(f"{value!r} is not one word")
+            raise ValueError("should be one word")
         return value

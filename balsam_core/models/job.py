@@ -46,7 +46,10 @@ def parse_tags(value: object) -> object:
     if isinstance(value, str):
         value = value.split()
     if isinstance(value, list | tuple):
-        return {key: text for key, _, text in (str(word).partition("=") for word in value)}
+        pairs = [str(word).partition("=") for word in value]
+        value = {key: text for key, _, text in pairs}
+    if isinstance(value, Mapping) and not all(str(key).strip() for key in value):
+        raise ValueError("a tag has no name; write NAME=value")
     return value
 
 
@@ -110,11 +113,11 @@ class JobSpec(BaseModel):
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError("is empty")
+            raise ValueError("should not be empty")
         if "/" in value or _CONTROL.search(value):
-            raise ValueError(f"{value!r} holds a slash or a control character; it names a folder")
+            raise ValueError("holds a slash or a control character; it names a folder")
         if value.strip() in {".", ".."}:
-            raise ValueError(f"{value!r} cannot name a folder")
+            raise ValueError("names no folder of its own")
         if len(value.encode()) > _MAX_NAME_BYTES:
             raise ValueError(f"is longer than {_MAX_NAME_BYTES} bytes; it names a folder")
         return value

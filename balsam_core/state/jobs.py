@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement, and_
 
 from balsam_core.errors import AppNotFound, JobSpecError, suggestion
 from balsam_core.models.job import Job, JobSpec, safe_folder
+from balsam_core.models.wording import reasons
 from balsam_core.state.dependencies import drop_edges, hold_up, insert_edges, settle_waiting
 from balsam_core.state.machine import RUNNABLE, State
 from balsam_core.state.moves import chunks, event_row, record, words
@@ -132,9 +133,7 @@ def check_change(name: str, value: Any) -> Any:
     try:
         checked = JobSpec.__pydantic_validator__.validate_assignment(_PATTERN.model_copy(), name, value)
     except ValidationError as error:
-        raise JobSpecError(
-            f"{name} cannot be {value!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-        ) from None
+        raise JobSpecError(reasons(error)) from None
     return getattr(checked, name)
 
 

@@ -48,7 +48,7 @@ def test_modify_reads_a_value_by_the_type_of_its_field(
     ("words", "code", "message"),
     [
         (["num_noes", "3"], 1, "balsam: no field 'num_noes' can be changed; did you mean 'num_nodes'?"),
-        (["num_nodes", "0"], 1, "balsam: num_nodes cannot be '0': Input should be greater than or equal to 1"),
+        (["num_nodes", "0"], 1, "balsam: num_nodes cannot be '0': should be greater than or equal to 1"),
         (["state", "DONE"], 1, "balsam: no state named 'DONE'; did you mean 'RUN_DONE'?"),
         (["application", "helo"], 1, "balsam: no application named 'helo'; did you mean 'hello'?"),
         (["args"], 2, "balsam modify: give ID ATTR VALUE, or filters and ATTR VALUE"),

@@ -243,7 +243,7 @@ QUEUES = (
             {"queue": "default", "nodes": 130, "time_limit_minutes": 200},
             "128 to 255 nodes for up to 180 minutes, or at",
         ),
-        ({"queue": "two words"}, "queue: 'two words' is not one word"),
+        ({"queue": "two words"}, "queue cannot be 'two words': should be one word"),
         ({"wf_filter": "tset"}, "no job has the workflow 'tset'; did you mean 'test'?"),
     ],
 )

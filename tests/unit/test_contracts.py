@@ -30,7 +30,7 @@ def test_the_ranks_of_a_launch_are_those_of_all_nodes() -> None:
 @pytest.mark.parametrize("field", ["tag", "queue", "project"])
 @pytest.mark.parametrize("word", ["two words", "-q", "a\nb"])
 def test_a_request_is_made_of_single_words_that_are_no_options(field: str, word: str) -> None:
-    with pytest.raises(ValidationError, match="is not one word"):
+    with pytest.raises(ValidationError, match="should be one word"):
         make_request(**{field: word})
 
 
