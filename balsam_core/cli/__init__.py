@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from balsam_core.cli.group import LazyGroup
+from balsam_core.cli.usage import usage_line
 from balsam_core.errors import BalsamError
 
 OK, ERROR, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -70,6 +74,11 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
         ctx.exit()
 
 
+def _show_tracebacks(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if isinstance(ctx.obj, _Manner):
+        ctx.obj.debug = wanted
+
+
 balsam = LazyGroup(
     _SECTIONS,
     name="balsam",
@@ -78,27 +87,50 @@ balsam = LazyGroup(
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[
         click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_show_tracebacks,
+            help="Show where an error comes from.",
+        ),
+        click.Option(
             ["--version"],
             is_flag=True,
             expose_value=False,
             is_eager=True,
             callback=_show_version,
             help="Show the version.",
-        )
+        ),
     ],
 )
 
 
+@dataclass
+class _Manner:
+    """How errors are shown."""
+
+    debug: bool = False
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command of `balsam`; the exit code."""
+    _open_closed_streams()
+    manner = _Manner()
     try:
-        code = balsam.main(args, prog_name="balsam", standalone_mode=False)
+        return _run(args, manner)
+    except Exception as error:
+        return _tell(error, _unforeseen(error), manner)
+
+
+def _run(args: Sequence[str] | None, manner: _Manner) -> int:
+    try:
+        code = balsam.main(args, prog_name="balsam", standalone_mode=False, obj=manner)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except BalsamError as error:
-        return _say(f"balsam: {error}", ERROR)
+        return _tell(error, str(error), manner)
     except click.UsageError as error:
-        return _say(_usage(error), USAGE)
+        return _say(usage_line(error), USAGE)
     except click.ClickException as error:
         return _say(f"balsam: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
@@ -109,9 +141,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _hush()
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.filename is None and error.errno not in _DISK_FULL:
             raise
-        return _say(f"balsam: cannot write {error.filename or 'the output'}: {error.strerror}; free some space", ERROR)
+        return _tell(error, _of_file(error), manner)
+
+
+def _tell(error: Exception, words: str, manner: _Manner) -> int:
+    if manner.debug:
+        traceback.print_exception(error)
+    return _say(f"balsam: {words}", ERROR)
 
 
 def _say(line: str, code: int) -> int:
@@ -119,10 +157,23 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def _usage(error: click.UsageError) -> str:
-    command = error.ctx.command_path if error.ctx else "balsam"
-    message = error.format_message().rstrip(".")
-    return f"{command}: {message[:1].lower()}{message[1:]}; see `{command} --help`"
+def _of_file(error: OSError) -> str:
+    if error.errno in _DISK_FULL:
+        return f"cannot write {error.filename or 'the output'}: {error.strerror}; free some space"
+    return f"cannot use {error.filename}: {error.strerror}; is it there, and may you use it?"
+
+
+def _unforeseen(error: Exception) -> str:
+    from balsam_core.cli.unforeseen import told
+
+    return told(error)
+
+
+def _open_closed_streams() -> None:
+    # Python has None for a stream that is closed at the start, as `<&-` and some daemons do.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 it stays open until the process ends
 
 
 def _hush() -> int:
