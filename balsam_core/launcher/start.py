@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from balsam_core.commands import HostProbe
-from balsam_core.errors import DatabaseLocked, LaunchError
+from balsam_core.errors import ConfigError, DatabaseLocked, LaunchError
 from balsam_core.launcher.command import job_environ
 from balsam_core.launcher.head import Head
 from balsam_core.launcher.loop import Account, Loop, Rules
@@ -77,7 +78,7 @@ def launch(
     mode = _mode(nodes, options, settings, registry)
     launcher_id = uuid4()
     rules = _rules(site, settings.launcher, options, allocation, environ, launcher_id=launcher_id)
-    workdirs = Workdirs(site.data)
+    workdirs = Workdirs(_usable(site.data))
     worker_environ = {**environ, "BALSAM_DB_PATH": str(site.path)}
     ranks = _ranks(mode, rules, options, settings, registry, worker_environ)
     # A loop over thousands of jobs makes no cycles to speak of; looking for them took 2 % of its time.
@@ -155,12 +156,28 @@ def _shape(node: Node, shape: NodesSettings, gpus: int | None) -> dict[str, Any]
     return {name: value for name, value in said.items() if value is not None}
 
 
+def _usable(data: Path) -> Path:
+    """The folder of the job folders, made if need be; where it cannot be, every job would fail. Raises ConfigError."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the job folders in {data}: {error.strerror}; correct [site] data_path"
+        ) from error
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot make the job folders in {data}: you may not write there; correct [site] data_path")
+    return data
+
+
 def _mode(nodes: list[Node], options: LaunchOptions, settings: Settings, registry: Registry) -> JobMode:
     if options.job_mode == "mpi":
         mpi = registry.mpi_launcher(options.mpi or settings.mpi.name)
         # A missing mpiexec is the site's trouble: said once, before a job fails because of it.
         mpi.command(Launch(("true",), (Placement(nodes[0], nodes[0].cpus),)))
         return MpiMode(nodes, options.workflow, mpi=mpi)
+    if options.mpi is not None:
+        # A mistyped name is told also where nothing starts through it.
+        registry.mpi_launcher(options.mpi)
     return SerialMode(nodes, options.workflow, settings.launcher.function_processes == "reused")
 
 
