@@ -98,7 +98,7 @@ def _cluster() -> Cluster:
 
 def _served(database: Database) -> Database:
     if not database.serves_many_hosts:
-        raise ConfigError("this site is on SQLite, which has no server, users or connections")
+        raise ConfigError("this site is on SQLite, which has no server; `balsam db copy --to URL` moves it to one")
     return database
 
 

@@ -21,6 +21,8 @@ def upgrade_database() -> Path | None:
     site = find_site(os.environ, current_folder())
     database = site_database(site)
     database.refuse_missing()
+    if database.schema_version() is None:
+        database.check()
     refuse_live_launchers(Store(database))
     return database.upgrade(site.path)
 
@@ -48,12 +50,20 @@ def backup_database(file: Path) -> list[str]:
     """Copy the site into a new SQLite file; launchers may go on, the copy is of one moment."""
     if file.exists():
         raise DatabaseError(f"{file} exists; give the name of a new file")
+    source = _site_store()
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
-    return _copy(_site_store(), open_database(sqlite_url(file.absolute()), journal="DELETE"), alone=False)
+    try:
+        return _copy(source, open_database(sqlite_url(file.absolute()), journal="DELETE"), alone=False)
+    except BaseException:
+        file.unlink()
+        raise
 
 
 def restore_database(file: Path) -> list[str]:
     """Copy a backup into the database of the site, which must be empty."""
+    if not file.is_file():
+        raise DatabaseError(f"there is no file {file}; give one that `balsam db backup` wrote")
     backup = open_store(sqlite_url(file.absolute()), journal="DELETE")
     site = _site_store()
     refuse_live_launchers(site)

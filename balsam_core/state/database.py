@@ -214,8 +214,10 @@ class Database(ABC):
 
 def open_database(url: str, *, journal: str = "WAL") -> Database:
     """The database that a URL names; `journal`: SQLite's. Raises ConfigError for a kind that this program knows not."""
-    scheme = url.partition(":")[0]
+    scheme, _, rest = url.partition(":")
     if scheme == "sqlite":
+        if not rest.strip("/"):
+            raise ConfigError(f"{url!r} names no file; write sqlite:///FILE")
         from balsam_core.state.sqlite import SqliteDatabase
 
         return SqliteDatabase(url, journal=journal)
@@ -223,7 +225,9 @@ def open_database(url: str, *, journal: str = "WAL") -> Database:
         from balsam_core.state.postgres import PostgresDatabase
 
         return PostgresDatabase(url)
-    raise ConfigError(f"{scheme!r} is no database that this version knows; use sqlite or postgresql")
+    raise ConfigError(
+        f"{scheme!r} is no database that this version knows; write sqlite:///FILE or postgresql://USER@HOST/DB"
+    )
 
 
 def to_json(value: Any) -> str:

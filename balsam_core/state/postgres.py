@@ -254,7 +254,7 @@ def postgres_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError):
-        raise ConfigError("[site] database is no URL; write postgresql://USER@HOST:PORT/DATABASE") from None
+        raise ConfigError("this is no URL of a database; write postgresql://USER@HOST:PORT/DATABASE") from None
     return parsed.set(drivername="postgresql+psycopg")
 
 

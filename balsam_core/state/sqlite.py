@@ -113,6 +113,8 @@ class SqliteDatabase(Database):
             return f"cannot write to the database {where} ({words}); check the owner and the permissions of its folder"
         if "malformed" in words or "not a database" in words:
             return f"the database {where} is damaged ({words}); restore a copy of it"
+        if "no such table" in words or "no such column" in words:
+            return f"the database {where} is not as Balsam made it ({words}); restore a copy of it"
         return f"the database {where} refused: {words}"
 
 
