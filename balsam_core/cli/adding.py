@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from balsam_core.cli import jobfile
 from balsam_core.cli.asking import ask
+from balsam_core.cli.doubts import doubts
 from balsam_core.cli.job_options import split_ids
-from balsam_core.cli.output import counted, print_lines, tell
+from balsam_core.cli.output import counted, print_lines, tell, warn
 from balsam_core.errors import JobSpecError
 from balsam_core.models.job import JobSpec
 from balsam_core.models.wording import reasons
@@ -54,6 +55,8 @@ def add_one(store: Store, spec: JobSpec, *, yes: bool, skip_existing: bool, mess
         return
     if not skip_existing:
         store.add_jobs([spec], message)
+    for field, wrong in doubts(spec):
+        warn(f"{wrong}; so it will fail: correct it with `balsam modify {str(spec.job_id)[:8]} {field} ...`")
     print_lines([f"Added job {spec.name} [{spec.job_id}]"])
 
 
