@@ -297,7 +297,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        reason = str(error)
+        # Tables are tuples there: ('launcher',) or ('plugins', 'slurm').
+        reason = re.sub(r"\('([^)]*)',?\)", lambda found: "[" + found[1].replace("', '", ".") + "]", str(error))
         raise ConfigError(f"{file}: {reason[:1].lower()}{reason[1:]}; correct it there") from error
 
 

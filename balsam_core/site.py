@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -143,10 +142,9 @@ def create_site(
         raise ConfigError(f"{folder} is a site already; use it with `. balsamactivate {folder}`")
     try:
         _make_folders(site, shared_with)
-        with contextlib.suppress(FileExistsError):
-            _write_new(site.settings_file, _SETTINGS)
+        made = _make_settings(site.settings_file)
         if prepare is not None:
-            prepare(site)
+            _prepare(site, prepare, made)
         if shared_with is not None:
             _share_files(site, shared_with)
         _write_new(site.marker, "This folder is a Balsam site.\n")
@@ -159,6 +157,25 @@ def create_site(
         ) from error
     remember_site(folder, environ)
     return site
+
+
+def _make_settings(file: Path) -> bool:
+    """Write the default settings unless there are some; whether they were written."""
+    try:
+        _write_new(file, _SETTINGS)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _prepare(site: Site, prepare: Callable[[Site], None], made: bool) -> None:
+    """Call `prepare`; what it wrote into new settings goes when it fails: the next `balsam init` begins anew."""
+    try:
+        prepare(site)
+    except BaseException:
+        if made:
+            site.settings_file.unlink(missing_ok=True)
+        raise
 
 
 def _make_folders(site: Site, group: int | None) -> None:
