@@ -27,6 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# As many as the fields of a job; of workflows there may be thousands.
+_SHOWN = 50
+
 
 class BalsamError(Exception):
     """Every deliberate error; anything else that escapes is a bug and keeps its traceback."""
@@ -105,9 +108,10 @@ class SchedulerNotUnderstood(SchedulerError):
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the nearest known word, or else all of them."""
+    """The tail of an error message: the nearest known word, or else all of them, should they be few enough to read."""
     known = sorted(map(str, known))
     near = get_close_matches(wrong, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none are known"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"known: {', '.join(known[:_SHOWN])}{more}" if known else "none are known"

@@ -20,7 +20,7 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
     from balsam_core.cli.output import print_json, print_lines
 
     about, name = words if len(words) == 2 else ("job", words[0])
-    if len(words) > 2 or about not in EXPLAINED:
+    if len(words) > 2 or about not in EXPLAINED or (about == "job" and name in EXPLAINED):
         raise click.UsageError("give a job's id, or `launch ID`, or `launcher ID`")
     listing = explained(about, name)
     if as_json:

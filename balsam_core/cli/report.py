@@ -19,5 +19,7 @@ def report(workflow: str, output: Path | None) -> None:
     from balsam_core.cli import plotting
     from balsam_core.cli.context import opened
 
+    if not workflow.strip():
+        raise click.UsageError("the workflow is empty; `balsam ls wf` lists them")
     with opened() as here:
         plotting.write_report(here, workflow, output)

@@ -94,7 +94,7 @@ def test_every_option_of_a_job_reaches_its_field(balsam: CommandLine, hello: Pat
         ),
         (["--name", "\udcff"], 1, "balsam: name cannot be '\\udcff': 'utf-8' codec can't encode"),
         (["--num-nodes", "-1"], 1, "balsam: num_nodes cannot be -1: should be greater than or equal to 1"),
-        (["--num-nodes", "x"], 2, "balsam job: invalid value for '--num-nodes': 'x' is not a valid integer"),
+        (["--num-nodes", "x"], 2, "balsam job: invalid value for '--num-nodes': 'x' is not a whole number"),
         (["--app", "helo"], 1, "balsam: no application named 'helo'; did you mean 'hello'?"),
         (["--env", "A"], 2, "balsam job: --env 'A' is not of the form NAME=value"),
         (["--data", "{"], 1, "balsam: data cannot be '{': it is not JSON"),
