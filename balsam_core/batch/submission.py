@@ -16,7 +16,14 @@ from balsam_core.batch.asking import Shell, evidence_of
 from balsam_core.batch.checks import check_limits, check_queued, check_reach, count_work
 from balsam_core.batch.script import render_script
 from balsam_core.commands import COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND, answer_of
-from balsam_core.errors import ConfigError, JobSpecError, SchedulerError, SchedulerRejected, SchedulerUnavailable
+from balsam_core.errors import (
+    ConfigError,
+    JobSpecError,
+    SchedulerError,
+    SchedulerNotUnderstood,
+    SchedulerRejected,
+    SchedulerUnavailable,
+)
 from balsam_core.models.batch import BatchRequest, Change, Evidence, LaunchState
 from balsam_core.models.wording import reasons
 from balsam_core.plugins.contracts import Command, CommandResult, Scheduler
@@ -161,12 +168,15 @@ class Submission:
                 others = sorted({one.name for one in self.registry.schedulers()} - {scheduler.name})
                 hint = f"; --scheduler may name another: {', '.join(others)}" if others else ""
                 raise SchedulerUnavailable(f"{error}, which the scheduler {scheduler.name!r} needs{hint}") from error
-            if isinstance(error, SchedulerUnavailable):
-                raise SchedulerUnavailable(
-                    f"{error}; whether batch job {_number_of(request)} was queued is not known: `balsam ls queues` "
-                    "finds out, do not submit again before"
-                ) from error
-            raise
+            if isinstance(error, SchedulerRejected):
+                raise SchedulerRejected(f"{scheduler.name} refused: {error}") from error
+            unsure = (
+                f"{error}; whether batch job {_number_of(request)} was queued is not known: `balsam ls queues` "
+                "finds out, do not submit again before"
+            )
+            if isinstance(error, SchedulerNotUnderstood):
+                raise SchedulerNotUnderstood(unsure, error.raw) from error
+            raise SchedulerUnavailable(unsure) from error
 
     def _let_polls_look(self, request: BatchRequest) -> None:
         """The command is over: who polls shall look for the batch job, however long this process lives."""

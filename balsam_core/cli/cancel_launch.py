@@ -21,6 +21,6 @@ def cancel_launch(batch_job: str, yes: bool) -> None:
     with opened() as here:
         asker = poller(here)
         job = here.store.batches.find(batch_job, asker.machine_id)
-        ask(f"Cancel batch job {job.number} ({job}, {job.state.value})?", yes=yes)
+        ask(f"Cancel batch job {job.number} ({job}, {job.state.value})?", yes=yes or not job.is_open)
         cancel(asker, str(job.number))
         print_lines([f"Asked {job.scheduler} to cancel batch job {job.number} ({job.scheduler_id})"])

@@ -24,6 +24,8 @@ def server(action: str | None, add_user: str | None, drop_user: str | None, yes:
 
     if sum(chosen is not None for chosen in (action, add_user, drop_user)) != 1:
         raise click.UsageError("say one of --connect, --reset, --stop, --status, --list-..., --add-user, --drop-user")
+    if "" in (add_user, drop_user):
+        raise click.UsageError("the name of the user is empty")
     if add_user:
         print_lines(serving.add(add_user))
     elif drop_user:

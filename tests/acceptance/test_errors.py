@@ -114,6 +114,7 @@ USAGE = [
     ("init", "x --database mysql://me:secret@host/db", "--database 'mysql': give sqlite, postgresql or postgresql://..."),
     ("db", "copy", "missing option '--to'"),
     ("server", "", "say one of --connect, --reset, --stop"),
+    ("server", "--add-user=", "the name of the user is empty"),
     ("completion", "tcsh", "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
 ]  # fmt: skip
 
