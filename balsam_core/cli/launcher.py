@@ -13,7 +13,7 @@ from uuid import UUID
 
 import click
 
-from balsam_core.cli.options import command
+from balsam_core.cli.options import Amount, Whole, command
 
 if TYPE_CHECKING:
     from balsam_core.launcher.loop import Account
@@ -29,11 +29,11 @@ _LEFT_SHOWN = 10_000
 @click.option("--consume-all", is_flag=True, help="Run jobs of all workflows.")
 @click.option("--wf-filter", default="", metavar="WF", help="Run only jobs of this workflow; `*` stands for anything.")
 @click.option("--job-mode", type=click.Choice(["serial", "mpi"]), help="Pack single processes, or start MPI programs.")
-@click.option("--time-limit-minutes", "-t", type=click.FloatRange(min=0, min_open=True), help="End after so long.")
-@click.option("--num-transition-threads", type=click.IntRange(min=1), help="Scripts and stagings at a time.")
-@click.option("--gpus-per-node", type=click.IntRange(min=0), help="Instead of what the node source finds.")
-@click.option("--limit-nodes", type=click.IntRange(min=1), help="Use only so many of the allocation's nodes.")
-@click.option("--offset-nodes", type=click.IntRange(min=0), default=0, help="Leave out so many nodes at the start.")
+@click.option("--time-limit-minutes", "-t", type=Amount(min=0, min_open=True), help="End after so long.")
+@click.option("--num-transition-threads", type=Whole(min=1), help="Scripts and stagings at a time.")
+@click.option("--gpus-per-node", type=Whole(min=0), help="Instead of what the node source finds.")
+@click.option("--limit-nodes", type=Whole(min=1), help="Use only so many of the allocation's nodes.")
+@click.option("--offset-nodes", type=Whole(min=0), default=0, help="Leave out so many nodes at the start.")
 @click.option("--persistent", is_flag=True, help="Wait for new jobs when there is nothing to run.")
 @click.option("--mpi", metavar="NAME", help="MPI launcher, instead of the one in the settings.")
 @click.option("--node-source", metavar="NAME", help="Where nodes come from, instead of the settings.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from balsam_core.cli.options import command
+from balsam_core.cli.options import Whole, command
 
 
 @command("log")
 @click.option("--follow/--no-follow", default=True, help="go on as the files grow (the default), or stop at their end")
-@click.option("--lines", "-n", type=click.IntRange(min=0), default=20, metavar="N", help="begin N lines before the end")
+@click.option("--lines", "-n", type=Whole(min=0), default=20, metavar="N", help="begin N lines before the end")
 def log(follow: bool, lines: int) -> None:
     """Show the end of every file in the site's log folder, and what is added to them."""
     import os

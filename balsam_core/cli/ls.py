@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from balsam_core.cli.options import command, json_option
+from balsam_core.cli.options import Whole, command, json_option
 from balsam_core.cli.selection import filter_options, selection
 
 _OBJECTS = ("jobs", "apps", "wf", "launchers", "queues")
@@ -21,7 +21,7 @@ _OBJECTS = ("jobs", "apps", "wf", "launchers", "queues")
     "--verbose", "-v", is_flag=True, help="show every field; launchers: those that ended, too; queues: evidence"
 )
 @click.option("--tree", is_flag=True, help="show jobs below those that they wait for")
-@click.option("--limit", type=click.IntRange(min=1), envvar="BALSAM_LS_LIMIT", help="show at most so many jobs")
+@click.option("--limit", type=Whole(min=1), envvar="BALSAM_LS_LIMIT", help="show at most so many jobs")
 @click.option("--fields", envvar="BALSAM_LS_FIELDS", metavar="A:B", help="further columns, joined by colons")
 @json_option
 def ls(

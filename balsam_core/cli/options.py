@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +26,27 @@ class Command(click.Command):
             except WordsError as error:
                 raise click.UsageError(str(error), ctx) from None
         return super().parse_args(ctx, args)
+
+
+class Whole(click.IntRange):
+    """A whole number that every database holds."""
+
+    def __init__(self, min: int) -> None:
+        super().__init__(min, 2_147_483_647)
+
+
+class Amount(click.FloatRange):
+    """A number of seconds or minutes that every clock can count: up to 30 years of seconds."""
+
+    def __init__(self, min: float, *, min_open: bool = False) -> None:
+        super().__init__(min, 1_000_000_000, min_open=min_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; nan, which compares with nothing, is none."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class Words(click.Option):

@@ -6,12 +6,12 @@ from typing import Literal
 
 import click
 
-from balsam_core.cli.options import Words, command, json_option
+from balsam_core.cli.options import Whole, Words, command, json_option
 
 
 @command("submit-launch")
-@click.option("--nodes", "-n", type=click.IntRange(min=1), required=True, help="how many nodes")
-@click.option("--time-minutes", "-t", type=click.IntRange(min=1), required=True, help="for how long")
+@click.option("--nodes", "-n", type=Whole(min=1), required=True, help="how many nodes")
+@click.option("--time-minutes", "-t", type=Whole(min=1), required=True, help="for how long")
 @click.option("--queue", "-q", help="which queue of the scheduler")
 @click.option("--project", "-A", help="who is charged")
 @click.option("--job-mode", type=click.Choice(["serial", "mpi"]), help="pack single processes, or start MPI programs")
@@ -20,7 +20,7 @@ from balsam_core.cli.options import Words, command, json_option
 @click.option("--scheduler", metavar="NAME", help="instead of the one in the settings")
 @click.option("--mpi", metavar="NAME", help="MPI launcher, instead of the one in the settings")
 @click.option("--node-source", metavar="NAME", help="where the launcher finds its nodes, instead of the settings")
-@click.option("--gpus-per-node", type=click.IntRange(min=0), help="how many GPUs of each node to use")
+@click.option("--gpus-per-node", type=Whole(min=0), help="how many GPUs of each node to use")
 @click.option("--dry-run", is_flag=True, help="print the script and the command; submit nothing")
 @json_option
 def submit_launch(

@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from balsam_core.cli.options import command, json_option
+from balsam_core.cli.options import Amount, Whole, command, json_option
 from balsam_core.cli.selection import filter_options, selection
 
 
 @command("top")
 @filter_options
 @click.option("--once", is_flag=True, help="print one look as text (or --json) and end")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="with --once: so many jobs")
+@click.option("--limit", type=Whole(min=1), default=20, show_default=True, help="with --once: so many jobs")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=Amount(min=0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from balsam_core.cli.options import command
+from balsam_core.cli.options import Amount, command
 from balsam_core.cli.selection import filter_options, selection
 
 _MISSED = 1
@@ -18,7 +18,7 @@ _MISSED = 1
 @click.option(
     "--for", "target", metavar="STATE", default="JOB_FINISHED", show_default=True, help="the state to come to"
 )
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="give up after so long")
+@click.option("--timeout", type=Amount(min=0), metavar="SECONDS", help="give up after so long")
 @click.pass_context
 def wait(ctx: click.Context, /, target: str, timeout: float | None, **filters: Any) -> None:
     """Wait until the jobs have reached a state, or have ended otherwise.

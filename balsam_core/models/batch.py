@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from balsam_core.models.job import Count
+
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -148,8 +150,8 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tag: str = Field(min_length=1)
-    nodes: Annotated[int, Field(ge=1)]
-    time_limit_minutes: Annotated[int, Field(ge=1)]
+    nodes: Count
+    time_limit_minutes: Count
     job_mode: Literal["mpi", "serial"]
     workdir: str
     output_prefix: str

@@ -60,6 +60,8 @@ def _no_nul(value: str) -> str:
 
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+# PostgreSQL's integers end there.
+Whole = Annotated[int, Field(ge=0, le=2_147_483_647)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value), Field()]
 
 
@@ -85,18 +87,18 @@ class JobSpec(BaseModel):
     stage_in_url: Text = ""
     stage_out_url: Text = ""
     stage_out_files: Text = ""
-    wall_time_minutes: Annotated[int, Field(ge=0)] | None = None
+    wall_time_minutes: Whole | None = None
     num_nodes: Count = 1
-    coschedule_num_nodes: Annotated[int, Field(ge=0)] = 0
+    coschedule_num_nodes: Whole = 0
     ranks_per_node: Count = 1
     cpu_affinity: Literal["none", "depth"] = "none"
     threads_per_rank: Count = 1
     threads_per_core: Count = 1
     node_packing_count: Count = 1
-    gpus_per_rank: Annotated[int, Field(ge=0)] | None = None
-    memory_mb: Annotated[int, Field(ge=1)] | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    max_retries: Annotated[int, Field(ge=0)] | None = None
+    gpus_per_rank: Whole | None = None
+    memory_mb: Annotated[Whole, Field(ge=1)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    max_retries: Whole | None = None
     environ_vars: Annotated[dict[str, str], BeforeValidator(parse_environ)] = Field(default_factory=dict)
     mpi_flags: Text = ""
     user_workdir: Text = ""

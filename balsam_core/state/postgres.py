@@ -40,6 +40,7 @@ _IDLE_SECONDS = 20.0
 _CHANNEL = "balsam_changes"
 # The number is ours among the advisory locks of the database, which may serve other programs too.
 _LOCK = 0xBA15A
+_NOT_AS_MADE = errors.UndefinedTable | errors.UndefinedColumn
 
 
 class PostgresDatabase(Database):
@@ -214,7 +215,7 @@ class PostgresDatabase(Database):
     def _explain(self, error: BaseException) -> None:
         # What is left out is a bug of ours and keeps its traceback.
         ours = psycopg.IntegrityError | psycopg.ProgrammingError | psycopg.InternalError
-        not_ours = errors.InsufficientPrivilege | errors.IdleInTransactionSessionTimeout
+        not_ours = _NOT_AS_MADE | errors.InsufficientPrivilege | errors.IdleInTransactionSessionTimeout
         if not isinstance(error, ours) or isinstance(error, not_ours):
             kind = DatabaseLocked if isinstance(error, errors.LockNotAvailable) else DatabaseError
             raise kind(self._explanation(error)) from error
@@ -233,6 +234,8 @@ class PostgresDatabase(Database):
             return f"the disk of {where} is full or failing ({words}); nothing was changed, free space and try again"
         if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
             return f"cannot write to the database {where} ({words}); ask its owner for the right to"
+        if isinstance(error, _NOT_AS_MADE):
+            return f"the database {where} is not as Balsam made it ({words}); restore a copy of it"
         if "password" in words or "authentication" in words:
             return f"the server refuses {self._address().username!r} at {where}; put the password into ~/.pgpass"
         if isinstance(error, errors.InvalidCatalogName) or "does not exist" in words:
