@@ -188,7 +188,7 @@ def test_the_launcher_starts_by_its_old_path(facade: Facade, capsys: pytest.Capt
     from balsam.launcher import launcher
 
     assert launcher.main(["--consume-all", "--time-limit-minutes", "nonsense"]) == 2
-    assert "'nonsense' is not a valid" in capsys.readouterr().err
+    assert "'nonsense' is not a number" in capsys.readouterr().err
 
 
 def test_a_program_takes_a_job_through_its_steps_itself(facade: Facade, tmp_path: Path) -> None:
