@@ -55,6 +55,8 @@ class Channel:
     def drain(self, deadline_seconds: float) -> None:
         """Send everything, or raise TimeoutError; what comes in meanwhile is kept: two full sockets cannot lock."""
         self.flush()
+        if not self._outgoing:
+            return
         until = time.monotonic() + deadline_seconds
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN | select.POLLOUT)

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from balsam_core.function import NoFunction, call, load, use_search_path
@@ -26,8 +27,11 @@ from balsam_core.launcher.channel import Channel, Message
 from balsam_core.launcher.messages import NURSERY_SOCKETS
 from balsam_core.launcher.spawner import child_signals, kill_everything, reap
 
-_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-_CHILD_ENDED = (int(signal.SIGCHLD),)
+# Blocked and not ignored: a child undoes that by one call.
+_BLOCKED = tuple(
+    map(int, (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
+)
+_ALL_BLOCKED = (*_BLOCKED, int(signal.SIGCHLD))
 _SEND_SECONDS = 60.0
 
 
@@ -48,8 +52,7 @@ def main(target: str) -> None:
     talk, hand_over = (int(word) for word in os.environ.pop(NURSERY_SOCKETS).split(","))
     for descriptor in (talk, hand_over):
         os.set_inheritable(descriptor, False)
-    for signum in _IGNORED:  # as in the worker, which decides what they mean
-        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)  # the worker decides what they mean
     channel = Channel(talk)
     use_search_path()
     try:
@@ -81,8 +84,9 @@ class Nursery:
         self._function = function
         self._channel = channel
         self._hand_over = hand_over
-        self._own_descriptors = (channel.fileno(), hand_over.fileno(), child_ended)
-        self._ignored = [int(one) for one in _IGNORED if signal.getsignal(one) is signal.SIG_IGN]
+        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._own_descriptors = (channel.fileno(), hand_over.fileno(), child_ended, self._null)
+        self._numpy_random: Any = sys.modules.get("numpy.random")
         self._children: set[int] = set()
         self._spared: set[int] = set()
 
@@ -107,9 +111,21 @@ class Nursery:
 
     # What the worker asks.
 
-    def _do_call(self, order: tuple[Any, ...]) -> None:
-        """One call in a process of its own."""
-        self._fork(lambda: _call_once(self._function, Order(*order)))
+    def _do_call(self, fields: tuple[Any, ...]) -> None:
+        """One call in a process of its own.
+
+        All that can be done before the fork is: what a child touches is copied for it, page by page.
+        """
+        order = Order(*fields)
+        work = partial(_call_once, self._function, order) if _enter(order) else _failed
+        self._fork(work)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Leave the folder and the output of the last call."""
+        os.chdir("/")
+        os.dup2(self._null, 1)
+        os.dup2(self._null, 2)
 
     def _do_hatch(self) -> None:
         """A process that makes calls until its socket closes; the worker gets the other end of that."""
@@ -151,13 +167,11 @@ class Nursery:
             os.setsid()
             for descriptor in self._own_descriptors:
                 os.close(descriptor)
-            for signum in self._ignored:
-                _signal.signal(signum, _signal.SIG_DFL)
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _CHILD_ENDED)
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _ALL_BLOCKED)
             # What the module has registered is for the nursery's end, not for each child's.
             atexit._clear()
-            _seed()
+            if self._numpy_random is not None:  # Python's own random gets a new state after a fork, numpy's does not
+                self._numpy_random.seed()
             code = work()
         finally:
             os._exit(code)
@@ -177,6 +191,10 @@ def _call_once(function: Callable[..., Any], order: Order) -> int:
     return _flushed(code)
 
 
+def _failed() -> int:
+    return 1
+
+
 def _serve_calls(function: Callable[..., Any], descriptor: int) -> int:
     channel = Channel(descriptor)
     poll = select.poll()
@@ -185,7 +203,7 @@ def _serve_calls(function: Callable[..., Any], descriptor: int) -> int:
         poll.poll()
         for message in channel.receive():
             order = Order(*message)  # type: ignore[arg-type]
-            code = _make_call(function, order)
+            code = _make_call(function, order) if _enter(order) else 1
             is_last = _has_children()
             _say(channel, (order.key, code, is_last))
             if is_last:  # they end with this process
@@ -194,20 +212,24 @@ def _serve_calls(function: Callable[..., Any], descriptor: int) -> int:
 
 
 def _make_call(function: Callable[..., Any], order: Order) -> int:
-    """Be where the job is to be, make the call, and leave its output whole; the exit code."""
-    try:
-        _become(order)
-    except OSError as error:
-        print(f"cannot start the call: {error}", file=sys.stderr)
-        return _flushed(1)
+    """Make the call on its cores, and leave its output whole; the exit code."""
+    if order.cpus:
+        try:
+            os.sched_setaffinity(0, order.cpus)
+        except OSError as error:
+            print(f"cannot bind to the cores {', '.join(map(str, order.cpus))}: {error}", file=sys.stderr)
+            return _flushed(1)
     return _flushed(call(function, order.arguments, order.result_file))
 
 
-def _become(order: Order) -> None:
-    """The job's folder, output, variables and cores."""
-    os.chdir(order.cwd)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
-    descriptor = os.open(order.output, flags, 0o666)
+def _enter(order: Order) -> bool:
+    """Be in the job's folder, with its output and variables; False: they are gone since the worker has seen them."""
+    try:
+        os.chdir(order.cwd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
+        descriptor = os.open(order.output, flags, 0o666)
+    except OSError:
+        return False
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
@@ -216,11 +238,10 @@ def _become(order: Order) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    if order.cpus:
-        os.sched_setaffinity(0, order.cpus)
     dag: Any = sys.modules.get("balsam.launcher.dag")
     if dag is not None:
         dag.look_again()
+    return True
 
 
 def _flushed(code: int) -> int:
@@ -230,13 +251,6 @@ def _flushed(code: int) -> int:
         except (OSError, ValueError, AttributeError):  # full disk; closed or replaced by the function
             code = code or 1
     return code
-
-
-def _seed() -> None:
-    """Give numpy's global generator a state of its own, as Python's own random gets one after a fork."""
-    numpy_random: Any = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
 
 
 def _has_children() -> bool:
