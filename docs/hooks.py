@@ -31,6 +31,8 @@ FOREIGN = {
 
 _LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[\w-]*)?\)")
 _NAMED_FENCE = re.compile(r"^```(\w+) ([\w.-]+)$", re.MULTILINE)
+# What the tests do not type; see tests/acceptance/transcript.py.
+_ELSEWHERE, _UNTYPED = "```console elsewhere\n", '```console title="not typed by the tests"\n'
 _LIMITS = {"gt": ">", "exclusiveMinimum": ">", "ge": ">=", "minimum": ">=", "lt": "<", "le": "<="}
 
 
@@ -45,7 +47,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """A page as the site shows it: links lead to pages of the site, and listings have their names as titles."""
-    return _NAMED_FENCE.sub(r'```\1 title="\2"', with_links_of_site(markdown, page.file.src_uri))
+    text = with_links_of_site(markdown, page.file.src_uri)
+    return _NAMED_FENCE.sub(r'```\1 title="\2"', text.replace(_ELSEWHERE, _UNTYPED))
 
 
 def with_links_of_site(markdown: str, page: str) -> str:
