@@ -3,8 +3,8 @@
 A block ```console holds commands and their standard output; `> ` continues a command. One that begins with
 ```console elsewhere needs what a test does not have (a cluster, a terminal, a browser) and is not typed. A block whose
 first line is like ```python square.py is a file that the reader makes. `...` stands for any text. Ids, times, process
-ids, host names and the reader's home differ from one run to the next, and are not compared; an id of the transcript that
-is typed in a later command is replaced by the one that the run gave in its place.
+ids, host names and the reader's home differ from one run to the next, and are not compared; an id of the transcript
+that is typed in a later command is replaced by the one that the run gave in its place.
 """
 
 from __future__ import annotations

@@ -74,6 +74,15 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert documented == dict(_sections())
 
 
+def test_messages_in_troubleshooting_are_messages_of_the_program() -> None:
+    table = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## Messages")[2]
+    messages = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    # A message may go on in the next line of the source.
+    source = "".join(re.sub(r'"\s+f?"', "", module.read_text()) for module in _modules("balsam_core", "plugins"))
+    assert messages
+    assert [message for message in messages if message not in source] == []
+
+
 def _sections() -> Iterator[tuple[str, dict[str, str]]]:
     """Each section with its keys, and their defaults as TOML shows them."""
     for name, field in Settings.model_fields.items():
