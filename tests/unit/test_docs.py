@@ -83,6 +83,14 @@ def test_messages_in_troubleshooting_are_messages_of_the_program() -> None:
     assert [message for message in messages if message not in source] == []
 
 
+def test_every_setting_of_balsam_05_is_told_of_to_those_who_move() -> None:
+    table = (ROOT / "docs" / "moving-from-balsam-0.5.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    # The facade's module cannot be imported outside of a site.
+    names_of_facade = re.findall(r'^    "([A-Z_]+)":', (ROOT / "balsam/core/settings.py").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(names_of_facade)
+
+
 def _sections() -> Iterator[tuple[str, dict[str, str]]]:
     """Each section with its keys, and their defaults as TOML shows them."""
     for name, field in Settings.model_fields.items():
