@@ -26,7 +26,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ")
 _VARYING = (
     (_UUID, "<ID>"),
-    (re.compile(r"(?<![0-9a-zA-Z.-])[0-9a-f]{8}\b"), "<ID>"),
+    (re.compile(r"(?<![0-9a-zA-Z.])[0-9a-f]{8}\b"), "<ID>"),
     (re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{6}"), "<TIME>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC \(\d+ \w+ ago\)"), "<TIME>"),
     (re.compile(r"on \S+, pid \d+"), "on <HOST>, pid <PID>"),
