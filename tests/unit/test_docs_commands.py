@@ -57,7 +57,7 @@ def test_commands_are_found_in_a_line_of_shell(line: str, words: list[list[str]]
 
 
 @pytest.mark.parametrize(
-    "words", [["lss"], ["ls", "--wff", "a"], ["launcher", "--job-mode", "serail"], ["db", "copy"], ["job", "a"]]
+    "words", [["lss"], ["ls", "--wff", "a"], ["launcher", "--job-mode", "serail"], ["db", "copy"], ["service", "--foo"]]
 )
 def test_a_wrong_command_is_noticed(words: list[str]) -> None:
     assert _why(words)
@@ -94,7 +94,7 @@ def _called(context: click.Context, words: list[str]) -> None:
     assert isinstance(context.command, click.Group)
     name, command, rest = context.command.resolve_command(context, words)
     assert command is not None
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         _called(click.Context(command, parent=context, info_name=name), rest)
     else:
         command.make_context(name, rest, parent=context)
