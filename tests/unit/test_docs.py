@@ -61,6 +61,13 @@ def test_every_module_says_what_it_knows() -> None:
     assert [str(module.relative_to(ROOT)) for module in _modules(*PACKAGES) if not _docstring(module)] == []
 
 
+def test_every_package_has_its_place_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    packages = [*(ROOT / "balsam_core").glob("*/__init__.py"), *(ROOT / "plugins").glob("*/balsam_*/__init__.py")]
+    names_of_them = {"/".join(path.relative_to(ROOT).parts[:2]) for path in packages}
+    assert [name for name in sorted(names_of_them) if f"`{name}/" not in text] == []
+
+
 def test_every_command_is_documented() -> None:
     text = "".join((ROOT / "docs" / name).read_text() for name in ("command-line.md", "completion.md"))
     commands = [name for section in balsam._sections.values() for name in section]
