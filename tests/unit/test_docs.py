@@ -68,6 +68,12 @@ def test_every_package_has_its_place_in_the_architecture() -> None:
     assert [name for name in sorted(names_of_them) if f"`{name}/" not in text] == []
 
 
+def test_every_benchmark_is_in_the_page_of_performance() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    scripts = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py"))
+    assert [name for name in scripts if f"benchmarks/{name}" not in text] == []
+
+
 def test_every_command_is_documented() -> None:
     text = "".join((ROOT / "docs" / name).read_text() for name in ("command-line.md", "completion.md"))
     commands = [name for section in balsam._sections.values() for name in section]
