@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from balsam_core.errors import ConfigError, suggestion
@@ -38,6 +38,16 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return value.strip().strip("[]").replace(",", " ").split()
+
+
+def _decoded(value: object) -> object:
+    """A variable holds text, and only the model knows of what: lists and tables are written as JSON."""
+    if isinstance(value, str) and value.startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
 
 
 Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
@@ -144,6 +154,10 @@ class TemplateSettings(Section):
     pre_commands: tuple[str, ...] = ()
     post_commands: tuple[str, ...] = ()
     variables: dict[str, Any] = {}
+
+    _from_variable = field_validator("modules", "exports", "pre_commands", "post_commands", "variables", mode="before")(
+        _decoded
+    )
 
 
 class QueueSettings(Section):
@@ -316,16 +330,6 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
             value = _merged(old, value)
         result[key] = value
     return result
-
-
-def _decoded(value: object) -> object:
-    """A variable holds text, and only the plugin's model knows of what: lists and tables are written as JSON."""
-    if isinstance(value, str) and value.startswith(("[", "{")):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], origin: _Origin, section: tuple[str, ...] = ()) -> str:

@@ -62,6 +62,17 @@ def test_a_variable_may_hold_a_list(codes: str, tmp_path: Path) -> None:
     assert read(tmp_path, "", BALSAM_LAUNCHER__RETRY_CODES=codes).launcher.retry_codes == (1, -11)
 
 
+def test_lists_and_tables_of_the_template_come_from_variables_as_json(tmp_path: Path) -> None:
+    variables = {
+        "BALSAM_TEMPLATE__MODULES": '["gcc", "mpich"]',
+        "BALSAM_TEMPLATE__PRE_COMMANDS": '["source setup.sh || exit 1"]',
+        "BALSAM_TEMPLATE__EXPORTS": '{"MODE": "fast"}',
+    }
+    template = read(tmp_path, "", **variables).template
+    assert (template.modules, template.exports) == (("gcc", "mpich"), {"MODE": "fast"})
+    assert template.pre_commands == ("source setup.sh || exit 1",)
+
+
 def test_variables_without_a_double_underscore_are_no_settings(tmp_path: Path) -> None:
     settings = read(tmp_path, "", BALSAM_JOB_ID="x", BALSAM_LAUNCHER_NODES="2", BALSAM_SITE="x")
     assert settings.model_dump() == Settings().model_dump()
