@@ -102,19 +102,23 @@ def _called(context: click.Context, words: list[str]) -> None:
 
 def _is_known(words: list[str]) -> bool:
     """Whether the words begin with a command, and name only options of it; what else they hold is not looked at."""
-    if words[0] == "COMMAND":
-        return True
     context = click.Context(balsam)
     command: click.Command | None = balsam
-    options = {"--help", "-h", "--version"}
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        name, *words = words
-        command = command.get_command(context, name)
-        if command is None:
-            return False
-        options |= {spelling for param in command.params for spelling in (*param.opts, *param.secondary_opts)}
-    named = {word.partition("=")[0].rstrip(",.") for word in words if re.match(r"--?[a-z]", word)}
-    return named <= options
+    options = {"--help", "-h", *_options(balsam)}
+    for word in words:
+        if re.match(r"--?[a-z]", word):
+            if word.partition("=")[0].rstrip(",.") not in options:
+                return False
+        elif isinstance(command, click.Group) and word != "COMMAND":
+            command = command.get_command(context, word)
+            if command is None:
+                return False
+            options |= _options(command)
+    return True
+
+
+def _options(command: click.Command) -> set[str]:
+    return {spelling for param in command.params for spelling in (*param.opts, *param.secondary_opts)}
 
 
 def _without_blanks(span: str) -> str:
