@@ -32,7 +32,7 @@ class SshFailed(BalsamError):
 
 
 class SshMover:
-    """Moves all files of a URL by one command; what is there already comes again only where it differs (rsync)."""
+    """Moves all files of a URL by one command; of what is there already rsync sends only the blocks that differ."""
 
     def __init__(self, url: str, limits: Limits, say: Say) -> None:
         self._url = url
@@ -64,8 +64,9 @@ class SshMover:
         self._rsync([], paths, f"{self._host}:{self._path}/")
 
     def _rsync(self, options: Sequence[str], sources: Sequence[str], target: str) -> None:
-        # -s: the other host's shell does not see the paths. Links are followed, as by all ways to other hosts.
-        argv = ["rsync", "-rLpts", f"--timeout={self._silence_seconds}", "--out-format=%n: %l bytes"]
+        # -s: the other host's shell does not see the paths. Links are followed, as by all ways to other hosts. -I: what
+        # was written again within a second, with as many bytes, is not taken for what is there.
+        argv = ["rsync", "-rLptsI", f"--timeout={self._silence_seconds}", "--out-format=%n: %l bytes"]
         argv += [f"--exclude={PART}*", "-e", " ".join(["ssh", *self._options()]), *options, "--", *sources, target]
         self._run(argv)
 

