@@ -1,7 +1,8 @@
 """Runs one call of a function that an application names: `python -m balsam_core.function MODULE:FUNCTION [ARGS]`.
 
 The words after it are the arguments, as strings. The exit code is 1 when the function raised, and its traceback is in
-the output. Processes that are kept warm (`balsam_core/launcher/nursery.py`) make their calls with what is here, too.
+the output. Processes that are kept warm (`balsam_core/launcher/nursery.py`) make their calls with what is here, too;
+each page of memory that they have is paid for at each fork, so that what only a failure needs is imported then.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import json
 import os
 import pickle
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 # Where a call leaves what its function returned, in the working directory; the worker reads it when it is JSON.
@@ -36,11 +35,16 @@ def main(words: Sequence[str]) -> int:
         function = load(words[0])
     except NoFunction as error:
         if error.__cause__ is not None:
-            cause = error.__cause__  # from its second frame on: the first is ours
-            traceback.print_exception(cause.with_traceback(cause.__traceback__ and cause.__traceback__.tb_next))
+            _print_traceback(error.__cause__)
         print(error, file=sys.stderr)
         return 1
-    return call(function, words[1:], _result_file())
+    result_file = _result_file()
+    try:
+        remove_results(result_file)
+    except OSError as error:
+        print(f"cannot remove the result of an earlier attempt: {error}", file=sys.stderr)
+        return 1
+    return call(function, words[1:], result_file)
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -67,17 +71,13 @@ def load(target: str) -> Callable[..., Any]:
 def call(function: Callable[..., Any], arguments: Sequence[str], result_file: str) -> int:
     """Call it, with its traceback on stderr when it raises, and keep what it returns in that file; the exit code."""
     try:
-        if result_file:
-            _remove_results(result_file)
         value = function(*arguments)
         if value is not None and result_file:
             _keep(value, result_file)
     except SystemExit as error:
         return _exit_code(error)
     except BaseException as error:
-        # The frame of this function says nothing about the call.
-        error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
-        traceback.print_exception(error)
+        _print_traceback(error)
         return 1
     return 0
 
@@ -126,8 +126,9 @@ def _pickled(value: Any) -> bytes:
         return pickled
 
 
-def _remove_results(file: str) -> None:
-    for name in (file, pickle_name(file)):
+def remove_results(file: str) -> None:
+    """Remove what an earlier attempt has left; no file: nothing."""
+    for name in (file, pickle_name(file)) if file else ():
         if os.access(name, os.F_OK):  # an exception for each call would cost more
             os.unlink(name)  # noqa: PTH108 - pathlib is slow, and this is once per call
 
@@ -135,6 +136,13 @@ def _remove_results(file: str) -> None:
 def _result_file() -> str:
     is_first = all(os.environ.get(name, "0") == "0" for name in _RANKS)
     return os.environ.get(RESULT_VARIABLE, "") if is_first else ""
+
+
+def _print_traceback(error: BaseException) -> None:
+    """From the second frame on: the first one is ours, and says nothing about the call."""
+    import traceback
+
+    traceback.print_exception(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
 
 
 def _exit_code(error: SystemExit) -> int:
@@ -156,6 +164,8 @@ def _check(target: str) -> int:
 
 
 def _nearest(name: str, owner: object) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, [one for one in dir(owner) if callable(getattr(owner, one, None))], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
-from balsam_core.function import NoFunction, call, load, use_search_path
+from balsam_core.function import NoFunction, call, load, remove_results, use_search_path
 from balsam_core.launcher import procfs
 from balsam_core.launcher.channel import Channel, Message
 from balsam_core.launcher.messages import NURSERY_SOCKETS
@@ -203,7 +203,7 @@ def _serve_calls(function: Callable[..., Any], descriptor: int) -> int:
         poll.poll()
         for message in channel.receive():
             order = Order(*message)  # type: ignore[arg-type]
-            code = _make_call(function, order) if _enter(order) else 1
+            code = _flushed(_make_call(function, order)) if _enter(order) else 1
             is_last = _has_children()
             _say(channel, (order.key, code, is_last))
             if is_last:  # they end with this process
@@ -212,27 +212,29 @@ def _serve_calls(function: Callable[..., Any], descriptor: int) -> int:
 
 
 def _make_call(function: Callable[..., Any], order: Order) -> int:
-    """Make the call on its cores, and leave its output whole; the exit code."""
+    """Make the call on its cores; the exit code."""
     if order.cpus:
         try:
             os.sched_setaffinity(0, order.cpus)
         except OSError as error:
             print(f"cannot bind to the cores {', '.join(map(str, order.cpus))}: {error}", file=sys.stderr)
-            return _flushed(1)
-    return _flushed(call(function, order.arguments, order.result_file))
+            return 1
+    return call(function, order.arguments, order.result_file)
 
 
 def _enter(order: Order) -> bool:
-    """Be in the job's folder, with its output and variables; False: they are gone since the worker has seen them."""
+    """Be in the job's folder, with its output and variables, and without an earlier result; whether that was done."""
     try:
         os.chdir(order.cwd)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
         descriptor = os.open(order.output, flags, 0o666)
-    except OSError:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+        remove_results(order.result_file)
+    except OSError as error:
+        print(f"cannot start the call: {error}", file=sys.stderr, flush=True)
         return False
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
     for name, value in order.environ.items():
         if value is None:
             os.environ.pop(name, None)

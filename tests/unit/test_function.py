@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from balsam_core.function import NoFunction, call, load, pickle_name, use_search_path
+from balsam_core.function import NoFunction, call, load, pickle_name, remove_results, use_search_path
 from balsam_core.launcher.command import job_words
 from balsam_core.launcher.loop import _result_data
 from balsam_core.launcher.modes import SerialMode
@@ -85,9 +85,11 @@ def test_a_result_is_json_else_a_pickle_and_none_leaves_nothing(
     file = "job.result.json"
     assert call(lambda *words: {"words": words}, ["é"], file) == 0
     assert (tmp_path / file).read_text() == '{"words": ["é"]}'
+    remove_results(file)
     assert call(lambda: float("nan"), [], file) == 0
     assert [one.name for one in tmp_path.iterdir()] == [pickle_name(file)]
     assert str(pickle.loads((tmp_path / pickle_name(file)).read_bytes())) == "nan"
+    remove_results(file)
     assert call(lambda: None, [], file) == 0
     assert list(tmp_path.iterdir()) == []
     assert [call(sys.exit, [], ""), call(lambda: sys.exit(3), [], ""), call(sys.exit, ["no"], "")] == [0, 3, 1]
