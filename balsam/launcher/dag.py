@@ -85,7 +85,14 @@ def add_job(
     application: str | ApplicationDefinition = "",
     description: str = "",
     args: str = "",
-    *,
+    mpi_flags: str | None = "",
+    num_nodes: int = 1,
+    ranks_per_node: int = 1,
+    cpu_affinity: str = "none",
+    threads_per_rank: int = 1,
+    threads_per_core: int = 1,
+    environ_vars: str | Mapping[str, Any] = "",
+    data: Mapping[str, Any] | None = None,
     save: bool = True,
     **fields: Any,
 ) -> BalsamJob:
@@ -93,7 +100,21 @@ def add_job(
 
     An unknown keyword becomes a plain attribute. Raises ApplicationDefinition.DoesNotExist, InvalidFieldError.
     """
-    job = BalsamJob(name=name, workflow=workflow, application=application, description=description, args=args)
+    job = BalsamJob(
+        name=name,
+        workflow=workflow,
+        application=application,
+        description=description,
+        args=args,
+        mpi_flags=mpi_flags,
+        num_nodes=num_nodes,
+        ranks_per_node=ranks_per_node,
+        cpu_affinity=cpu_affinity,
+        threads_per_rank=threads_per_rank,
+        threads_per_core=threads_per_core,
+        environ_vars=environ_vars,
+        data={} if data is None else data,
+    )
     for key, value in fields.items():
         setattr(job, key, value)
     if save:

@@ -33,6 +33,19 @@ def test_a_job_is_added_with_the_fields_that_were_given(facade: Facade, balsam: 
     assert job["environ_vars"] == {"A": "1", "B": "x=y"}
 
 
+def test_the_fields_of_add_job_may_be_given_by_their_place(facade: Facade) -> None:
+    given = {
+        "name": "a", "workflow": "w", "application": "true", "description": "d", "args": "-x", "mpi_flags": "-f",
+        "num_nodes": 2, "ranks_per_node": 3, "cpu_affinity": "depth", "threads_per_rank": 4, "threads_per_core": 1,
+        "environ_vars": "A=1", "data": {"x": 1},
+    }  # fmt: skip
+    facade.dag.add_job(*given.values())
+    read = facade.BalsamJob.objects.get()
+    assert {name: getattr(read, name) for name in given} == given
+    facade.dag.add_job(*given.values(), False)
+    assert facade.BalsamJob.objects.count() == 1
+
+
 def test_a_job_that_is_not_saved_is_in_no_query_until_it_is(facade: Facade) -> None:
     job = facade.dag.add_job(name="later", workflow="w", application="true", save=False)
     assert not facade.BalsamJob.objects.exists()
