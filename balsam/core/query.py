@@ -105,6 +105,14 @@ class QuerySet(Selection):
         more = ["...(remaining elements truncated)..."] if len(shown) >= _MANY else []
         return f"<QuerySet {[*shown[: _MANY - 1], *more]!r}>"
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        # SQL does not survive a pickle: another process gets what was found, not the question.
+        found = self._all()
+        return (_of_found, (self.model, found)) if self._names is None else (list, (found,))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuerySet:
+        return self._with()
+
     @property
     def query(self) -> str:
         """The SQL, for people to read."""
@@ -230,6 +238,13 @@ class QuerySet(Selection):
         if found is None:
             raise self.model.DoesNotExist(f"no {self.model._meta.object_name} matches the query")
         return found
+
+
+def _of_found(model: type[Instance], found: list[Any]) -> QuerySet:
+    """The query of just these instances, which has its answer already."""
+    query = QuerySet(model).filter(pk__in=[each.pk for each in found])
+    query._found = found
+    return query
 
 
 class Manager:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -144,8 +143,8 @@ class Selection:
     # ---- as SQL
 
     def _with(self, **changes: Any) -> Self:
-        made = copy.copy(self)
-        made._found = None
+        made = type(self)(self.model)
+        made.__dict__.update(self.__dict__, _found=None)
         made.__dict__.update(changes)
         return made
 

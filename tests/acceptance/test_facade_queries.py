@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -235,6 +237,18 @@ def test_get_wants_exactly_one_and_says_which_were_meant(four: Facade) -> None:
     with pytest.raises(jobs.MultipleObjectsReturned, match="several BalsamJob match"):
         jobs.objects.get(workflow="w")
     assert jobs.objects.get(pk=jobs.objects.get(name="x").pk).name == "x"
+
+
+def test_a_pickled_query_is_what_it_found(four: Facade) -> None:
+    jobs = four.BalsamJob.objects
+    found = pickle.loads(pickle.dumps(jobs.filter(workflow="w").order_by("-name")))
+    with statements(four.store) as sent:
+        assert four.names(found) == four.names(jobs.filter(workflow="w").order_by("-name"))
+    assert len(sent) == 1
+    assert found.filter(name="x").count() == jobs.filter(workflow="w", name="x").count()
+    names = jobs.order_by("name").values_list("name", flat=True)
+    assert pickle.loads(pickle.dumps(names)) == list(names)
+    assert four.names(copy.deepcopy(jobs.order_by("name"))) == list(names)
 
 
 def test_ids_are_looked_up_as_ids_as_text_and_in_part(four: Facade) -> None:
