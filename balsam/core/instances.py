@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from uuid import uuid4
 
 from balsam.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
 from balsam.core.fields import Meta
@@ -18,10 +19,28 @@ class Instance:
     DoesNotExist: ClassVar[type[ObjectDoesNotExist]]
     MultipleObjectsReturned: ClassVar[type[MultipleObjectsReturned]]
 
+    # What was read or saved last; None: it has no row yet.
+    _saved: dict[str, Any] | None = None
+
     @property
     def pk(self) -> Any:
         """The key."""
         return getattr(self, self._meta.key)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in {"pk", self._meta.key}:
+            self._take_key(value)
+        else:
+            self.__dict__[name] = value
+
+    def _take_key(self, key: Any) -> None:
+        """Have this key, None: a new one. Another key than that of its row makes it a copy, which is not saved yet."""
+        if self._saved is not None and key != self.pk:
+            self._leave_row()
+        self.__dict__[self._meta.key] = uuid4() if key is None else key
+
+    def _leave_row(self) -> None:
+        self._saved = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Any], extra: Sequence[str]) -> list[Any]:

@@ -24,6 +24,7 @@ from balsam_core.state.machine import State
 
 _STORED = tuple(field for field in JOB.fields if field.stored)
 _KEPT_AS_JSON = ("data", "tags")
+_OF_ATTEMPTS = ("attempt", "exit_code", "node")
 
 
 class _Batch:
@@ -79,11 +80,9 @@ class BalsamJob(JobFacts):
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "pk":
-            name = "job_id"
         if name == "application" and isinstance(value, ApplicationDefinition):
             value = value.name
-        self.__dict__[name] = value
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         if name not in LAZY:
@@ -104,6 +103,12 @@ class BalsamJob(JobFacts):
 
     def _remember(self) -> None:
         self._saved = {name: _snapshot(name, self.__dict__[name]) for name in EDITABLE} | {"state": self.state}
+
+    def _leave_row(self) -> None:
+        parents = self.parents
+        self._forget_lazy()
+        self._saved = self._folder = None
+        self.__dict__.update({name: NEW[name] for name in _OF_ATTEMPTS}, parents=parents)
 
     def _forget_lazy(self) -> None:
         self._batch = None

@@ -53,7 +53,6 @@ class JobFacts(Instance):
         parents: Any
         state_history: str
 
-    _saved: dict[str, Any] | None
     _folder: str | None
 
     # ---- what a job is

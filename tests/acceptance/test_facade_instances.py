@@ -444,6 +444,22 @@ def test_a_clone_shares_no_data_with_its_original(facade: Facade) -> None:
         facade.dag.clone(job, nam="b")
 
 
+@pytest.mark.parametrize("key", [None, UUID(int=5)])
+def test_a_job_whose_key_is_changed_is_saved_as_a_copy(facade: Facade, key: UUID | None) -> None:
+    (parent,) = facade.add("parent")
+    (job,) = facade.add("a", parents=[parent], data={"x": 1}, state="RUN_DONE")
+    copy = facade.BalsamJob.objects.get(name="a")
+    copy.pk, copy.name, copy.state = key, "b", "CREATED"
+    assert facade.BalsamJob.objects.count() == 2
+    copy.save()
+    read = facade.BalsamJob.objects.get(name="b")
+    assert read.pk == copy.pk != job.pk
+    assert (read.data, read.get_parents_by_id()) == ({"x": 1}, [str(parent.pk)])
+    assert list(read.get_state_times()) == ["CREATED"]
+    job.refresh_from_db()
+    assert (job.name, job.state) == ("a", "RUN_DONE")
+
+
 # --- applications
 
 
@@ -480,6 +496,16 @@ def test_an_application_of_a_taken_name_is_refused(facade: Facade) -> None:
     assert facade.dag.get_apps().get(name="true").executable == "/bin/other"
     with pytest.raises(ValueError, match="no program '/no/such'"):
         facade.dag.add_app("x", "/no/such --flag", checkexe=True)
+
+
+@pytest.mark.parametrize("attribute", ["pk", "id"])
+def test_an_application_whose_key_is_changed_is_saved_as_a_copy(facade: Facade, attribute: str) -> None:
+    apps = facade.models.ApplicationDefinition.objects
+    app = apps.get(name="true")
+    setattr(app, attribute, None)
+    app.name = "again"
+    app.save()
+    assert set(apps.values_list("name", "executable")) >= {("true", app.executable), ("again", app.executable)}
 
 
 def test_a_job_may_name_its_application_by_the_object_and_before_there_is_one(facade: Facade) -> None:
