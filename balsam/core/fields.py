@@ -13,7 +13,7 @@ from sqlalchemy import String, Table, cast, func, select
 from sqlalchemy.sql import ColumnElement
 
 from balsam.core.dialects import json_rows
-from balsam.core.exceptions import FieldDoesNotExist, FieldError
+from balsam.core.exceptions import FieldDoesNotExist, FieldError, InvalidFieldError
 from balsam.core.history import history_text
 from balsam_core.errors import suggestion
 from balsam_core.models.job import parse_environ
@@ -91,12 +91,12 @@ class Meta:
 
 
 def parse_id(value: Any) -> UUID:
-    """An id from an id, its text, or an object that has one; raises ValueError."""
+    """An id from an id, its text, or an object that has one; raises InvalidFieldError."""
     value = getattr(value, "pk", value)
     try:
         return value if isinstance(value, UUID) else UUID(str(value))
     except ValueError:
-        raise ValueError(f"{value!r} is no id; ids are 32 hexadecimal digits") from None
+        raise InvalidFieldError(f"{value!r} is no id; ids are 32 hexadecimal digits") from None
 
 
 class EnvironText(str):

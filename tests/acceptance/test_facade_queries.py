@@ -264,7 +264,7 @@ def test_ids_are_looked_up_as_ids_as_text_and_in_part(four: Facade) -> None:
         {"pk__in": [job]},
     ):
         assert four.names(four.BalsamJob.objects.filter(**lookups)) == ["x"], lookups
-    with pytest.raises(ValueError, match="'nonsense' is no id"):
+    with pytest.raises(four.models.ValidationError, match="'nonsense' is no id"):
         four.BalsamJob.objects.filter(pk="nonsense")
 
 
