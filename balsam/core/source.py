@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import or_
@@ -19,6 +19,9 @@ from balsam_core.state.leases import LauncherInfo
 from balsam_core.state.machine import RUNNABLE
 from balsam_core.state.tables import jobs
 
+if TYPE_CHECKING:
+    from balsam.core.instances import Instance
+
 _TICK_SECONDS = 60.0
 _LEASE_SECONDS = 180.0
 
@@ -26,12 +29,17 @@ _LEASE_SECONDS = 180.0
 class JobSource(Manager):
     """The jobs that nobody else holds. A lock is the lease of this process, which `start_tick` renews."""
 
+    # One lease for a process, whichever of its sources acquires.
+    _holders: ClassVar[dict[int, UUID]] = {}
+    _registering: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self, workflow: str | None = None) -> None:
         self.workflow = workflow
         self.qLaunch = None
-        self._holders: dict[int, UUID] = {}
-        self._registering = threading.Lock()
         self._tick: threading.Timer | None = None
+
+    def __set_name__(self, owner: type[Instance], name: str) -> None:
+        JobSource.model = owner  # Also of those that programs make.
 
     @property
     def lock_str(self) -> str:

@@ -54,6 +54,17 @@ def test_jobs_stay_acquired_while_their_program_moves_and_changes_them(facade: F
     assert facade.BalsamJob.objects.filter(lock="").update(lock="", args="x") == 1
 
 
+def test_a_source_that_a_program_makes_shares_the_lease_of_its_process(facade: Facade) -> None:
+    (job,) = facade.add("a", state="PREPROCESSED", workflow="search")
+    facade.add("b", state="PREPROCESSED", workflow="other")
+    source = facade.models.JobSource("sear")
+    assert facade.names(source.by_states("PREPROCESSED")) == ["a"]
+    assert source.acquire([job.pk]) == [job.pk]
+    assert facade.names(facade.BalsamJob.source.filter(lock=source.lock_str)) == ["a"]
+    facade.BalsamJob.source.release([job.pk])
+    assert facade.BalsamJob.objects.get(pk=job.pk).lock == ""
+
+
 def test_what_is_runnable_depends_on_nodes_time_and_mode(facade: Facade) -> None:
     facade.add("serial", state="PREPROCESSED")
     facade.add("mpi", state="RESTART_READY", ranks_per_node=2, wall_time_minutes=20)
