@@ -63,6 +63,20 @@ def json_rows(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
+def json_pairs(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A JSON object of texts as one text `key=value:key=value`."""
+
+    def joined(each: Any, aggregate: Any) -> ColumnElement[Any]:
+        pairs = each(column).table_valued("key", "value").c
+        return select(func.coalesce(aggregate(pairs.key + "=" + pairs.value, ":"), "")).scalar_subquery()
+
+    return Either(
+        lambda: joined(func.json_each, func.group_concat),
+        lambda: joined(func.json_each_text, func.string_agg),
+        String(),
+    )
+
+
 def is_among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     """Whether a column has one of many values: they travel as one, since SQLite takes 32,766 at most."""
     text = json.dumps([value.hex if isinstance(value, UUID) else value for value in values])

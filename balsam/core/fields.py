@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import String, Table, cast, func, select
 from sqlalchemy.sql import ColumnElement
 
-from balsam.core.dialects import json_rows
+from balsam.core.dialects import json_pairs, json_rows
 from balsam.core.exceptions import FieldDoesNotExist, FieldError, InvalidFieldError
 from balsam.core.history import history_text
 from balsam_core.errors import suggestion
@@ -242,7 +242,13 @@ JOB_FIELDS: list[Field] = [
         parse=_declared_minutes,
     ),
     *_typed(int, *_COUNTS),
-    Field("environ_vars", jobs.c.environ_vars, show=environ_text, parse=_variables),
+    Field(
+        "environ_vars",
+        jobs.c.environ_vars,
+        show=environ_text,
+        parse=_variables,
+        text=json_pairs(jobs.c.environ_vars),
+    ),
     *_typed(bool, *_FLAGS),
     *_texts(jobs, "state"),
     Field("state_history", _HISTORY, show=_history_text, stored=False, holds=_in_history),

@@ -82,9 +82,9 @@ def _plain(
         return field.sql.is_(None) if wanted else field.sql.is_not(None)
     if field.holds is not None:
         return _held(field, kind, value, lookup)
-    if isinstance(field.sql.type, JSON):
+    if isinstance(field.sql.type, JSON) and kind not in _TEXT_TESTS:
         if kind != "exact":
-            raise FieldError(f"{lookup!r} cannot be looked up: {field.name} has exact and isnull only")
+            raise FieldError(f"{lookup!r} cannot be looked up: {field.name} has exact, isnull and those of texts only")
         return JsonAt(field.sql, ()).equals(field.parse(value))
     if kind == "in":
         return _is_one_of(field, value)

@@ -23,7 +23,7 @@ def four(facade: Facade) -> Facade:
     facade.add("task_1", num_nodes=1, description="first")
     facade.add("Task_2", num_nodes=2, ranks_per_node=4, workflow="v")
     facade.add("other%", num_nodes=3, wall_time_minutes=30)
-    facade.add("x", num_nodes=4, environ_vars={"A": "1"}, application="")
+    facade.add("x", num_nodes=4, environ_vars={"A": "1", "B": "/x:/y"}, application="")
     return facade
 
 
@@ -57,8 +57,11 @@ _LOOKUPS: list[tuple[dict[str, Any], list[str]]] = [
     ({"state_history__contains": "CREATED", "name": "x"}, ["x"]),
     ({"parents": "[]", "name": "x"}, ["x"]),
     ({"lock": "", "name": "x"}, ["x"]),
-    ({"environ_vars": "A=1"}, ["x"]),
+    ({"environ_vars": "A=1:B=/x:/y"}, ["x"]),
     ({"environ_vars": {}, "workflow": "v"}, ["Task_2"]),
+    ({"environ_vars__contains": "A=1:B=/x:/y"}, ["x"]),
+    ({"environ_vars__endswith": "/y"}, ["x"]),
+    ({"environ_vars__regex": "^$", "workflow": "v"}, ["Task_2"]),
 ]
 
 
@@ -143,7 +146,7 @@ def test_values_are_dictionaries_tuples_or_flat(four: Facade) -> None:
         {"name": "x", "num_nodes": 4},
     ]
     assert list(query.values_list("name", "wall_time_minutes")) == [("other%", 30), ("x", 1)]
-    assert list(query.values_list("environ_vars", flat=True)) == ["", "A=1"]
+    assert list(query.values_list("environ_vars", flat=True)) == ["", "A=1:B=/x:/y"]
     assert [row.name for row in query.values_list("name", named=True)] == ["other%", "x"]
     every = four.BalsamJob.objects.filter(name="x").values()[0]
     assert set(every) == set(four.BalsamJob._meta.by_name)
@@ -284,7 +287,7 @@ _WRONG: list[tuple[Query, str]] = [
     (lambda jobs: jobs.order_by("-stat"), "did you mean 'state'?"),
     (lambda jobs: jobs.values("workflo"), "did you mean 'workflow'?"),
     (lambda jobs: jobs.values_list("name__x"), "name holds no JSON"),
-    (lambda jobs: jobs.filter(environ_vars__contains="A"), "environ_vars has exact and isnull only"),
+    (lambda jobs: jobs.filter(environ_vars__gt="A"), "environ_vars has exact, isnull and those of texts only"),
     (lambda jobs: jobs.filter(state_history__regex="A"), "state_history has contains, icontains"),
     (lambda jobs: jobs.filter("x"), "filter takes look-ups and Q objects, not 'x'"),
     (lambda jobs: jobs.filter(data__x__gt=[1]), "compares with a number or a text"),
