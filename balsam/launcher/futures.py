@@ -82,7 +82,7 @@ class FutureTask:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job was killed."""
+        """Whether the job was killed, or deleted."""
         return self._polled() == "cancelled"
 
     @property
@@ -119,10 +119,13 @@ class FutureTask:
 
     def _polled(self) -> str:
         if self._state == "active":
-            self._take(BalsamJob.objects.get(pk=self._job.pk))
+            self._take(BalsamJob.objects.filter(pk=self._job.pk).first())
         return self._state
 
-    def _take(self, job: BalsamJob) -> None:
+    def _take(self, job: BalsamJob | None) -> None:
+        if job is None:
+            self._state = "cancelled"
+            return
         self._job = job
         self._state = _STATE_OF.get(job.state, "active")
 
@@ -133,7 +136,8 @@ def wait(
     return_when: str = "ANY_COMPLETED",
     poll_period: float = _POLL_SECONDS,
 ) -> WaitResult:
-    """Wait until one future, or with ALL_COMPLETED each, has ended; one query every `poll_period` seconds.
+    """Wait until one future, or with ALL_COMPLETED each, has ended; one query every `poll_period` seconds, and one
+    more when some have ended.
 
     Raises TimeoutError after `timeout` seconds, ValueError for another `return_when`.
     """
@@ -158,12 +162,21 @@ def _poll(futures: list[FutureTask], *, wants_all: bool) -> bool:
     for future in futures:
         if future._state == "active":
             active.setdefault(future._job.pk, []).append(future)
-    if active:
-        for job in BalsamJob.objects.filter(pk__in=list(active), state__in=END_STATES):
-            for future in active[job.pk]:
-                future._take(job)
+    for pk, job in _ended(list(active)).items():
+        for future in active[pk]:
+            future._take(job)
     ended = sum(future._state != "active" for future in futures)
     return ended == len(futures) if wants_all else ended > 0 or not futures
+
+
+def _ended(ids: list[UUID]) -> dict[UUID, BalsamJob | None]:
+    """The jobs that have come to an end, None for those that were deleted; one query while there are none."""
+    if not ids:
+        return {}
+    states = dict(BalsamJob.objects.filter(pk__in=ids).values_list("pk", "state"))
+    deleted = dict.fromkeys(set(ids) - states.keys())
+    ended = [pk for pk, state in states.items() if state in END_STATES]
+    return {**deleted, **(BalsamJob.objects.in_bulk(ended) if ended else {})}
 
 
 def _deadline(timeout: float | None) -> float:

@@ -51,6 +51,13 @@ def test_a_cancelled_task_has_no_result_and_its_job_is_killed(facade: Facade) ->
     assert (future.cancelled, future.result(), facade.BalsamJob.objects.get().state) == (True, None, "USER_KILLED")
 
 
+def test_a_task_whose_job_was_deleted_is_cancelled(facade: Facade) -> None:
+    waited, asked = (facade.futures.FutureTask(job, print) for job in facade.add("a", "b"))
+    facade.BalsamJob.objects.all().delete()
+    assert facade.futures.wait([waited], timeout=5).cancelled == [waited]
+    assert (asked.cancelled, asked.result(timeout=5)) == (True, None)
+
+
 def test_a_result_that_does_not_come_in_time_is_a_timeout(facade: Facade) -> None:
     (job,) = facade.add("a")
     with pytest.raises(TimeoutError, match=r"has not ended after 0\.01 s"):
