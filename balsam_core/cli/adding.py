@@ -14,7 +14,8 @@ from balsam_core.cli import jobfile
 from balsam_core.cli.asking import ask
 from balsam_core.cli.doubts import doubts
 from balsam_core.cli.job_options import split_ids
-from balsam_core.cli.output import counted, print_lines, tell, warn
+from balsam_core.cli.output import print_lines, tell, warn
+from balsam_core.counting import counted
 from balsam_core.errors import JobSpecError
 from balsam_core.models.job import JobSpec
 from balsam_core.models.wording import reasons

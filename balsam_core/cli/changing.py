@@ -5,8 +5,9 @@ from __future__ import annotations
 from balsam_core.cli.apps import resolved_field
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import current_folder
-from balsam_core.cli.output import counted, print_lines, warn
+from balsam_core.cli.output import print_lines, warn
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
+from balsam_core.counting import counted
 from balsam_core.models.app import AppSpec
 from balsam_core.programs import missing_programs
 from balsam_core.state.jobs import parse_change

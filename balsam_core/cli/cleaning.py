@@ -14,8 +14,9 @@ from sqlalchemy.sql import ColumnElement, and_
 from balsam_core import job_files
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import Opened, current_folder
-from balsam_core.cli.output import counted, print_lines, tell, warn
+from balsam_core.cli.output import print_lines, tell, warn
 from balsam_core.cli.selection import Chosen
+from balsam_core.counting import counted
 from balsam_core.errors import ConfigError, InvalidState
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.machine import END, State

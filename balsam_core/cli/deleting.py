@@ -11,8 +11,9 @@ import click
 from balsam_core import job_files
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import Opened
-from balsam_core.cli.output import counted, print_lines, tell, warn
+from balsam_core.cli.output import print_lines, tell, warn
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
+from balsam_core.counting import counted
 from balsam_core.deletion import delete_jobs as delete_from_store
 from balsam_core.errors import JobSpecError
 from balsam_core.state.hosts import machine_id

@@ -6,8 +6,9 @@ import click
 
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import opened
-from balsam_core.cli.output import counted, print_lines
+from balsam_core.cli.output import print_lines
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
+from balsam_core.counting import counted
 
 
 def set_hold(chosen: Chosen, held: bool, *, yes: bool) -> None:

@@ -20,8 +20,9 @@ def killjob(every: bool, recursive: bool, yes: bool, **filters: Any) -> None:
     """Move jobs to USER_KILLED; a running one is stopped by its launcher."""
     from balsam_core.cli.asking import ask
     from balsam_core.cli.context import opened
-    from balsam_core.cli.output import counted, print_lines
+    from balsam_core.cli.output import print_lines
     from balsam_core.cli.selection import NOTHING_FOUND
+    from balsam_core.counting import counted
     from balsam_core.state.machine import END
 
     chosen = selection(**filters)

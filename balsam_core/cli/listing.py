@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from balsam_core.cli.context import Opened
-from balsam_core.cli.output import counted, plain, print_json, print_lines, print_table, tell
+from balsam_core.cli.output import plain, print_json, print_lines, print_table, tell
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
+from balsam_core.counting import counted
 from balsam_core.errors import JobSpecError, suggestion
 from balsam_core.models import listings
 from balsam_core.state.filters import JobFilter

@@ -12,7 +12,8 @@ from balsam_core.cli.options import command
 def make_dummies(count: int) -> None:
     """Add N jobs of the application `dummy`, which does nothing, in the workflow `dummy`."""
     from balsam_core.cli.context import opened
-    from balsam_core.cli.output import counted, print_lines
+    from balsam_core.cli.output import print_lines
+    from balsam_core.counting import counted
     from balsam_core.models.app import AppSpec
     from balsam_core.models.job import JobSpec
 

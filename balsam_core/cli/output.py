@@ -52,11 +52,6 @@ def warn(message: str) -> None:
     tell(f"balsam: warning: {message}")
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def plain(value: object) -> str:
     """A value as text: nothing for None, JSON for what has parts."""
     if isinstance(value, str):

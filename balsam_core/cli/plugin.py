@@ -62,7 +62,8 @@ def show(name: str, as_json: bool) -> None:
 def check(name: str, live: bool) -> None:
     """Test what the plugin NAME offers against the contracts; exit code 1 when something breaks one."""
     from balsam_core.cli.checking import check_plugin
-    from balsam_core.cli.output import counted, print_lines
+    from balsam_core.cli.output import print_lines
+    from balsam_core.counting import counted
 
     findings = check_plugin(name, _settings(), live=live)
     print_lines(f"{'FAILED' if one.problem else 'ok':>6}  {one.subject}: {one.test}" for one in findings)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import opened
-from balsam_core.cli.output import counted, print_lines
+from balsam_core.cli.output import print_lines
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
+from balsam_core.counting import counted
 from balsam_core.state.machine import State
 from balsam_core.state.retrying import Retries
 

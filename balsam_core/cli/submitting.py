@@ -7,7 +7,8 @@ import shlex
 import click
 
 from balsam_core.batch.submission import Rehearsal, Submitted
-from balsam_core.cli.output import counted, print_json, print_lines, tell
+from balsam_core.cli.output import print_json, print_lines, tell
+from balsam_core.counting import counted
 from balsam_core.models.listings import SubmitReport
 
 

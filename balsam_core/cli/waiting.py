@@ -12,8 +12,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from balsam_core.cli.output import counted, tell
+from balsam_core.cli.output import tell
 from balsam_core.cli.selection import NOTHING_FOUND
+from balsam_core.counting import counted
 from balsam_core.errors import InvalidState, JobNotFound
 from balsam_core.models.batch import OPEN
 from balsam_core.state.filters import JobFilter

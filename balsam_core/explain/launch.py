@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 
+from balsam_core.counting import counted
 from balsam_core.explain.facts import Advice, Explanation, LauncherFacts, LaunchFacts, LaunchMove
-from balsam_core.explain.words import batch_job_named, counted, lasting, launcher_named, sentence, since
+from balsam_core.explain.words import batch_job_named, lasting, launcher_named, sentence, since
 from balsam_core.models.batch import LaunchState
 from balsam_core.state.machine import RUNNABLE
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from balsam_core.counting import counted
 from balsam_core.explain.facts import Advice, Explanation, HeldJob, LauncherFacts, OneLauncher
-from balsam_core.explain.words import batch_job_named, counted, lasting, launcher_named, named, sentence, since
+from balsam_core.explain.words import batch_job_named, lasting, launcher_named, named, sentence, since
 
 
 def explain_launcher(facts: OneLauncher) -> Explanation:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from fractions import Fraction
 from uuid import UUID
 
+from balsam_core.counting import counted
 from balsam_core.explain.facts import LauncherFacts
 from balsam_core.models.batch import BatchJob
 
@@ -21,11 +22,6 @@ def short(some_id: UUID) -> str:
 def named(name: str, job_id: UUID) -> str:
     """A job as people speak of it."""
     return f"[{name} | {short(job_id)}]"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def times(count: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from balsam_core.counting import counted
 from balsam_core.launcher.messages import Bound, Need
 from balsam_core.launcher.slots import Slots
 from balsam_core.models.nodes import Node, Placement
@@ -126,7 +127,7 @@ def _refusal(nodes: Sequence[FreeNode], need: Need, seconds_left: float | None) 
 
 
 def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
+    return counted(count, "node")
 
 
 def _minutes(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from balsam_core.batch.polling import Poller
 from balsam_core.batch.submission import Submission, Wanted
+from balsam_core.counting import counted
 from balsam_core.errors import BalsamError, ConfigError, SchedulerError, SchedulerRejected
 from balsam_core.models.batch import BatchJob, LaunchState, Work
 from balsam_core.plugins.contracts import BatchState
@@ -117,11 +118,13 @@ def describe(queues: Sequence[QueueSettings], outlook: Outlook) -> list[str]:
     if not outlook.work:
         return [*lines, "No work waits that the batch jobs at hand will not take"]
     lines += [
-        f"waiting: {item.count} jobs of {item.nodes} nodes, {item.minutes} minutes each, for {item.job_mode} mode"
+        f"waiting: {counted(item.count, 'job')} of {counted(item.nodes, 'node')}, "
+        f"{counted(item.minutes, 'minute')} each, for {item.job_mode} mode"
         for item in outlook.work
     ]
     lines += [
-        f"asks for {ask.nodes} nodes for {ask.minutes} minutes in {ask.queue}, {ask.job_mode} mode"
+        f"asks for {counted(ask.nodes, 'node')} for {counted(ask.minutes, 'minute')} "
+        f"in {ask.queue}, {ask.job_mode} mode"
         for ask in outlook.asks
     ]
     if not outlook.asks:

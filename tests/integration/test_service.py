@@ -31,7 +31,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_jobs_run_by_the_service_alone_and_it_asks_for_no_more_than_that(site: Site) -> None:
     site.add_many(3, "echo done", node_packing_count=4)
-    assert "asks for 1 nodes for" in site.balsam("service", "--dry-run")
+    assert "asks for 1 node for" in site.balsam("service", "--dry-run")
     assert site.store.batches.select(machine_id="") == []
     said = site.balsam("service", "--detach")
     pid = int(said.split("pid ")[1].split(";")[0])

@@ -108,6 +108,18 @@ def test_a_queue_rests_after_failures_until_it_is_told_to_go_on(played: Played) 
     assert a_round(played) == 1
 
 
+def test_an_outlook_says_one_job_of_one_node_and_several_of_several(played: Played) -> None:
+    put(played.store, State.PREPROCESSED, "one", wall_time_minutes=20)
+    assert describe(QUEUES, rounds(played).look()) == [
+        "waiting: 1 job of 1 node, 20 minutes each, for serial mode",
+        "asks for 1 node for 25 minutes in debug, serial mode",
+    ]
+    for number in range(2):
+        put(played.store, State.PREPROCESSED, f"wide{number}", wall_time_minutes=20, num_nodes=4)
+    said = describe(QUEUES, rounds(played).look())
+    assert "waiting: 2 jobs of 4 nodes, 20 minutes each, for mpi mode" in said
+
+
 def test_walltime_preemption_and_cancelling_are_no_failures() -> None:
     def ended(**fields: object) -> object:
         return make_batch_job(LaunchState.ENDED, queue="debug", **fields)
