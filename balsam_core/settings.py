@@ -162,7 +162,7 @@ class TemplateSettings(Section):
 
 class QueueSettings(Section):
     """One [[queues]]: a queue and its limits; None: no limit. max_queued: batch jobs that wait or run at a time;
-    max_total_nodes: of all of them together."""
+    max_running: that run, where the scheduler has the others wait; max_total_nodes: of all of them together."""
 
     name: Name
     project: str | None = None
@@ -171,6 +171,7 @@ class QueueSettings(Section):
     min_minutes: PositiveCount = 1
     max_minutes: PositiveCount | None = None
     max_queued: PositiveCount | None = None
+    max_running: PositiveCount | None = None
     max_total_nodes: PositiveCount | None = None
 
 

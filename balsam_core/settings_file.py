@@ -69,7 +69,7 @@ def _span(lines: list[str], section: str) -> tuple[int, int]:
 
 def _queue(queue: Queue) -> str:
     limits = {"min_nodes": queue.min_nodes, "max_nodes": queue.max_nodes}
-    limits |= {"max_minutes": queue.max_minutes, "max_queued": queue.max_queued}
+    limits |= {"max_minutes": queue.max_minutes, "max_queued": queue.max_queued, "max_running": queue.max_running}
     lines = [f"name = {_toml(queue.name)}", *(f"{key} = {value}" for key, value in limits.items() if value is not None)]
     return "\n[[queues]]\n" + "".join(f"{line}\n" for line in lines)
 

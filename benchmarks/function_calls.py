@@ -1,7 +1,7 @@
 """How many calls of a Python function that does nothing a launcher makes per second, as jobs with full history.
 
-Each call has its own working directory and output file; two run at a time, on a site on SQLite. Measured alternately in
-one run, from the first start to the last JOB_FINISHED:
+Each call has its own working directory and output file; some run at a time, on a site on SQLite. Measured alternately
+in one run, from the first start to the last JOB_FINISHED:
 
     fork      a Python loop over os.fork with mkdir, chdir and open: what this machine can do at all
     fresh     a launcher that forks a process for each call
@@ -27,7 +27,6 @@ from balsam_core.models.job import JobSpec
 from balsam_core.state.machine import State
 from balsam_core.state.store import open_store, sqlite_url
 
-AT_ONCE = 2
 _MODULE = "def nothing():\n    pass\n"
 _FORK = """\
 import os, sys, time
@@ -60,17 +59,17 @@ def nothing():
 """
 
 
-def fork(folder: Path, calls: int) -> float:
+def fork(folder: Path, calls: int, at_once: int) -> float:
     """Calls per second of the bare loop, in an interpreter that has imported nothing."""
-    command = [sys.executable, "-S", "-c", _FORK.format(at_once=AT_ONCE), str(folder), str(calls)]
+    command = [sys.executable, "-S", "-c", _FORK.format(at_once=at_once), str(folder), str(calls)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout)
 
 
-def launched(processes: str) -> Callable[[Path, int], float]:
+def launched(processes: str) -> Callable[[Path, int, int], float]:
     """Calls per second of one launcher, from the history of the site."""
 
-    def measured(folder: Path, calls: int) -> float:
-        return calls / _seconds(folder, calls, _MODULE, processes)
+    def measured(folder: Path, calls: int, at_once: int) -> float:
+        return calls / _seconds(folder, calls, at_once, _MODULE, processes)
 
     return measured
 
@@ -78,12 +77,12 @@ def launched(processes: str) -> Callable[[Path, int], float]:
 def slow_import(folder: Path, calls: int, seconds: float, processes: str) -> str:
     """How long calls of a function take whose module takes so many seconds to import, and how often it was."""
     log = folder / "imports"
-    took = _seconds(folder, calls, _SLOW.format(log=str(log), seconds=seconds), processes)
+    took = _seconds(folder, calls, os.cpu_count() or 1, _SLOW.format(log=str(log), seconds=seconds), processes)
     imports = len(log.read_text().splitlines())
     return f"{calls} calls of a function whose import takes {seconds:g} s: {took:6.1f} s, {imports} imports"
 
 
-def _seconds(folder: Path, calls: int, module: str, processes: str) -> float:
+def _seconds(folder: Path, calls: int, at_once: int, module: str, processes: str) -> float:
     site = folder / "site"
     _run("init", str(site), site=None, processes="fresh")
     (site / "called.py").write_text(module)
@@ -92,7 +91,7 @@ def _seconds(folder: Path, calls: int, module: str, processes: str) -> float:
     cold = f"/usr/bin/env {executable}"
     store = open_store(sqlite_url(site / "balsam.db"))
     store.add_app(AppSpec(name="nothing", executable=cold if processes == "cold" else executable))
-    fields = {"workflow": "bench", "application": "nothing", "node_packing_count": AT_ONCE}
+    fields = {"workflow": "bench", "application": "nothing", "node_packing_count": at_once}
     ids = store.add_jobs([JobSpec(name=f"j{number}", **fields) for number in range(calls)])  # type: ignore[arg-type]
     store.database.close()
     began = time.time()
@@ -117,6 +116,7 @@ def main() -> None:
     """Print a table of all rounds, the medians, and the case of the slow import."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--at-once", type=int, default=4, help="more than cores: none waits while another call begins")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--import-seconds", type=float, default=2.0)
     parser.add_argument("--dir", help="where to work, such as a tmpfs; the default is the temporary folder")
@@ -129,7 +129,7 @@ def main() -> None:
             for name, contender in contenders.items():
                 place = Path(folder) / f"{name}-{number}"
                 place.mkdir()
-                rates[name].append(contender(place, options.calls))
+                rates[name].append(contender(place, options.calls, options.at_once))
                 print(f"round {number + 1}  {name:7s} {rates[name][-1]:8.0f} calls/s", flush=True)
         for name, measured in rates.items():
             median = statistics.median(measured)

@@ -405,13 +405,17 @@ class NodeShape:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue and its limits; None: no limit."""
+    """A queue and its limits; None: no limit.
+
+    max_queued: batch jobs of one user that wait or run at a time; max_running: those of them that run.
+    """
 
     name: str
     min_nodes: int = 1
     max_nodes: int | None = None
     max_minutes: int | None = None
     max_queued: int | None = None
+    max_running: int | None = None
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _choices(
         if whole is None:
             continue
         yield whole
-        for nodes, minutes in _windows(queue.name, there, idle):
+        for nodes, minutes in _windows(queue.name, there, idle) if _lets_run(queue, queues, there) else ():
             part = _choice(first, left, queue, min(most_nodes, nodes), min(most_minutes, minutes))
             if part and (part.ask == whole.ask or _takes_another(queue, queues, there)):
                 yield replace(part, begins_at_once=True)
@@ -165,6 +165,12 @@ def _windows(queue: str, there: Sequence[Supply], idle: Sequence[IdleNodes]) -> 
         nodes += count
         if nodes > 0:
             yield nodes, int(seconds // 60)
+
+
+def _lets_run(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> bool:
+    """Whether one more batch job may run beside those of the queue that run, and those that wait before it."""
+    mine = sum(one.queue == queue.name for one in there)
+    return all(row.max_running is None or mine < row.max_running for row in queues if row.name == queue.name)
 
 
 def _takes_another(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> bool:

@@ -85,6 +85,15 @@ def test_the_only_place_of_a_queue_is_not_given_for_a_part_of_the_work() -> None
     assert plan([serial(16)], [DEBUG], [], [IdleNodes("debug", 3)]) == plan([serial(16)], [DEBUG], [])
 
 
+@pytest.mark.parametrize("is_running", [True, False])
+def test_idle_nodes_are_of_no_use_to_a_queue_that_lets_no_more_run(is_running: bool) -> None:
+    other = Supply("open", "mpi", 1, 60, is_running=is_running)
+    idle = [IdleNodes("open", 4)]
+    queue = QueueSettings(name="open", max_nodes=16, max_minutes=60)
+    assert plan([serial(16)], [queue], [other], idle)[0].nodes < 16
+    assert plan([serial(16)], [queue.model_copy(update={"max_running": 1})], [other], idle) == [ask("open", 16, 15)]
+
+
 def test_idle_nodes_that_a_queued_batch_job_will_take_are_not_counted_again() -> None:
     queued = Supply("open", "mpi", 3, 60)
     queue = QueueSettings(name="open", max_nodes=16, max_minutes=60)
@@ -104,12 +113,13 @@ def test_small_jobs_leave_the_large_batch_job_to_large_jobs() -> None:
 
 _QUEUES = st.lists(
     st.builds(
-        lambda name, low, more, minutes, queued, total: QueueSettings(
+        lambda name, low, more, minutes, queued, running, total: QueueSettings(
             name=name,
             min_nodes=low,
             max_nodes=None if more is None else low + more,
             max_minutes=minutes,
             max_queued=queued,
+            max_running=running,
             max_total_nodes=total,
         ),
         st.sampled_from(["a", "b"]),
@@ -117,6 +127,7 @@ _QUEUES = st.lists(
         st.none() | st.integers(0, 50),
         st.none() | st.integers(1, 400),
         st.none() | st.integers(1, 3),
+        st.none() | st.integers(1, 2),
         st.none() | st.integers(1, 60),
     ),
     max_size=4,

@@ -10,7 +10,7 @@ from balsam_core.settings_file import machine_values, with_queues, with_settings
 from balsam_core.site import create_site
 
 SHAPE = NodeShape(cpus=64, threads_per_core=4, memory_mb=192_000)
-QUEUES = (Queue("debug", max_nodes=8, max_minutes=60), Queue("big", min_nodes=128, max_queued=20))
+QUEUES = (Queue("debug", max_nodes=8, max_minutes=60), Queue("big", min_nodes=128, max_queued=20, max_running=10))
 
 
 def test_a_key_is_set_where_the_file_shows_it_and_the_rest_stays() -> None:
@@ -38,4 +38,5 @@ def test_the_settings_of_a_machine_are_read_back_as_they_were_meant(tmp_path: Pa
         ("debug", 1, 8, 60),
         ("big", 128, None, None),
     ]
+    assert [(queue.max_queued, queue.max_running) for queue in settings.queues] == [(None, None), (20, 10)]
     assert settings.plugins == {"local": {"virtual_nodes": 2}}

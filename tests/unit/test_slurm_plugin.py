@@ -305,4 +305,4 @@ def test_a_machines_settings_are_those_of_the_plugin(machine: object, constraint
     settings = SlurmSettings.model_validate(checked.plugin_settings["slurm"])
     assert (settings.queue_is, settings.constraint) == ("qos", constraint)
     assert (checked.scheduler, checked.mpi, checked.nodes, checked.database) == ("slurm", "srun", "slurm", "postgresql")
-    assert Queue("debug", max_nodes=8, max_minutes=30, max_queued=5) in checked.queues
+    assert Queue("debug", max_nodes=8, max_minutes=30, max_queued=5, max_running=2) in checked.queues

@@ -7,7 +7,7 @@ from balsam_core.plugins import Machine, NodeShape, Queue
 # https://docs.nersc.gov/jobs/policy/ and https://docs.nersc.gov/systems/perlmutter/architecture/, as of 2024. The QOS
 # `interactive` takes salloc only.
 _QUEUES = (
-    Queue("debug", max_nodes=8, max_minutes=30, max_queued=5),
+    Queue("debug", max_nodes=8, max_minutes=30, max_queued=5, max_running=2),
     Queue("regular", max_minutes=48 * 60, max_queued=5000),
 )
 
