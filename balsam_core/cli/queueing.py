@@ -80,6 +80,13 @@ def status() -> list[str]:
         return [runs, *lines]
 
 
+def resume() -> str:
+    """Use all queues again; which ones rested."""
+    with opened() as here:
+        rested = _rounds(here).resume()
+        return f"Used again: {', '.join(rested)}" if rested else "No queue rests; failures until now are forgotten"
+
+
 def stop() -> str:
     """End the service, and wait for it; raises LaunchError when it runs on another host."""
     with opened() as here:

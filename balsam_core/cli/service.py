@@ -55,12 +55,10 @@ def stop() -> None:
 @command("resume")
 def resume() -> None:
     """Use queues again that rest after failures."""
-    from balsam_core.cli.context import opened
+    from balsam_core.cli import queueing
     from balsam_core.cli.output import print_lines
 
-    with opened() as here:
-        here.store.batches.resume()
-    print_lines(["Failures until now are forgotten"])
+    print_lines([queueing.resume()])
 
 
 service.add_command(status)

@@ -44,7 +44,7 @@ class Rounds:
             raise ConfigError("the service needs to know the queues; add a [[queues]] section to settings.toml")
         problems = self.poller.refresh()
         store = self.submission.store
-        paused = paused_queues(self._records(), self.settings.service.max_failures, store.batches.resumed_at())
+        paused = self._paused()
         queues = [queue for queue in self.settings.queues if queue.name not in paused]
         supply = [self._supply(job) for job in self._records() if job.is_open]
         work = store.batches.backlog(self.settings.service.wf_filter, self._mode, self.settings.service.assumed_minutes)
@@ -75,6 +75,16 @@ class Rounds:
                     done.scheduler, done.scheduler_id, ask.nodes, ask.minutes, ask.queue, ask.job_mode,
                 )  # fmt: skip
         return submitted
+
+    def resume(self) -> list[str]:
+        """Forget the failures until now; the queues that rested for them."""
+        rested = sorted(self._paused())
+        self.submission.store.batches.resume()
+        return rested
+
+    def _paused(self) -> dict[str, str]:
+        resumed_at = self.submission.store.batches.resumed_at()
+        return paused_queues(self._records(), self.settings.service.max_failures, resumed_at)
 
     def _records(self) -> list[BatchJob]:
         return self.submission.store.batches.select(machine_id=self.poller.machine_id)

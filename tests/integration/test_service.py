@@ -51,4 +51,5 @@ def test_after_kill_9_of_the_service_another_takes_over_at_once(site: Site) -> N
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid))
     assert "is silent; a new one may be started" in site.balsam("service", "status")
+    assert site.balsam("service", "resume") == "No queue rests; failures until now are forgotten\n"
     assert "The service runs with pid" in site.balsam("service", "--detach")

@@ -103,7 +103,7 @@ def test_a_queue_rests_after_failures_until_it_is_told_to_go_on(played: Played) 
         "queue debug rests: the last 2 batch jobs failed before a launcher began: no such project; "
         "`balsam service resume` goes on"
     )
-    played.store.batches.resume()
+    assert (rounds(played).resume(), rounds(played).resume()) == (["debug"], [])
     played.shell.answers["playsub"] = "8\n"
     assert a_round(played) == 1
 
