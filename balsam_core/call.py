@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from pathlib import Path
 from uuid import UUID
 
 import cloudpickle  # noqa: F401 - a process that makes many calls has it from the start
 
 from balsam_core.api.calls import CallFiles
+from balsam_core.function import print_traceback
 
 
 def main(folder: str) -> int:
@@ -24,9 +24,7 @@ def main(folder: str) -> int:
         function, args, kwargs = files.read_call()
         files.write_value(function(*args, **kwargs))
     except BaseException as error:
-        # The frame of this function says nothing about the call.
-        error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
-        traceback.print_exception(error)
+        print_traceback(error)
         files.write_error(error)
         return 1
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from balsam_core.counting import counted
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.store import Store
 
@@ -26,10 +27,9 @@ class Deletion:
         """What to tell about the stubborn jobs; empty: there are none."""
         if not self.stubborn:
             return ""
-        count = "1 job" if len(self.stubborn) == 1 else f"{len(self.stubborn)} jobs"
         return (
-            f"{count} killed but not deleted: the launcher has not stopped them yet; delete them again later, "
-            "and see `balsam ls launchers`"
+            f"{counted(len(self.stubborn), 'job')} killed but not deleted: the launcher has not stopped them yet; "
+            "delete them again later, and see `balsam ls launchers`"
         )
 
 

@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
         function = load(words[0])
     except NoFunction as error:
         if error.__cause__ is not None:
-            _print_traceback(error.__cause__)
+            print_traceback(error.__cause__)
         print(error, file=sys.stderr)
         return 1
     result_file = _result_file()
@@ -77,7 +77,7 @@ def call(function: Callable[..., Any], arguments: Sequence[str], result_file: st
     except SystemExit as error:
         return _exit_code(error)
     except BaseException as error:
-        _print_traceback(error)
+        print_traceback(error)
         return 1
     return 0
 
@@ -138,8 +138,8 @@ def _result_file() -> str:
     return os.environ.get(RESULT_VARIABLE, "") if is_first else ""
 
 
-def _print_traceback(error: BaseException) -> None:
-    """From the second frame on: the first one is ours, and says nothing about the call."""
+def print_traceback(error: BaseException) -> None:
+    """Print it without its first frame, which is ours and says nothing about the call; it loses that frame."""
     import traceback
 
     traceback.print_exception(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))

@@ -37,7 +37,7 @@ def chart(
 def nodes_over_time(store: Store, span: Span, wanted: Selection | None, workflow: str, now: float) -> Utilization:
     """Nodes busy with these jobs, and available to the launchers that may run the workflow."""
     launchers = within(launchers_of(store, workflow), span)
-    available = available_nodes([(one.start, one.until(now), one.nodes) for one in launchers], span)
+    available = available_nodes([one.stretch(now) for one in launchers], span)
     return Utilization(span, busy_nodes(count_runs(store, span, wanted), span), available)
 
 

@@ -33,6 +33,10 @@ class Held:
         """Its end, which is `now` while it lives."""
         return now if self.end is None else self.end
 
+    def stretch(self, now: float) -> tuple[float, float, int]:
+        """From when until when it had how many nodes."""
+        return self.start, self.until(now), self.nodes
+
     def node_hours(self, now: float) -> float:
         """Nodes times hours, up to `now` when it lives."""
         return self.nodes * max(0.0, self.until(now) - self.start) / 3600

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from balsam_core.counting import counted
 from balsam_core.errors import ConfigError, JobSpecError
 from balsam_core.launcher.hints import UNFINISHED, refuse_unknown_workflow
 from balsam_core.opening import PRIVATE_CLUSTER
@@ -21,7 +22,9 @@ def check_limits(name: str | None, nodes: int, minutes: int, queues: Sequence[Qu
     if not known or any(_allows(queue, nodes, minutes) for queue in known):
         return
     limits = ", or ".join(map(_limits, known))
-    raise JobSpecError(f"queue {name!r} does not take {_nodes(nodes)} for {minutes} minutes: it takes {limits}")
+    raise JobSpecError(
+        f"queue {name!r} does not take {counted(nodes, 'node')} for {minutes} minutes: it takes {limits}"
+    )
 
 
 def check_queued(name: str | None, queues: Sequence[QueueSettings], open_now: int) -> None:
@@ -73,7 +76,3 @@ def _limits(queue: QueueSettings) -> str:
         most = f"at least {queue.min_nodes}"
     minutes = "any time" if queue.max_minutes is None else f"up to {queue.max_minutes} minutes"
     return f"{most} nodes for {minutes}"
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"

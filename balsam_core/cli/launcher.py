@@ -116,12 +116,12 @@ def _log_to(folder: Path) -> None:
 
 
 def _greet(store: Store, nodes: Sequence[Node], options: LaunchOptions) -> None:
+    from balsam_core.counting import counted
     from balsam_core.launcher.hints import idle_cores
 
     cores = len(nodes[0].cpus)
-    count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
     each = f" of {cores} cores" if cores else ""
-    _log.info("launcher started: %s mode, %s%s: %s", options.job_mode, count, each, _names(nodes))
+    _log.info("launcher started: %s mode, %s%s: %s", options.job_mode, counted(len(nodes), "node"), each, _names(nodes))
     if not cores:
         _log.info("which cores the nodes have is not known here: jobs are not bound to cores")
     hint = idle_cores(store, options.workflow, cores) if options.job_mode == "serial" else ""

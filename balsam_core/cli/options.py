@@ -10,6 +10,7 @@ import click
 
 from balsam_core.cli.balsam05 import LONG_OPTIONS
 from balsam_core.cli.words import Known, Takes, WordsError, canonical
+from balsam_core.counting import MOST, MOST_SECONDS
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -32,14 +33,14 @@ class Whole(click.IntRange):
     """A whole number that every database holds."""
 
     def __init__(self, min: int) -> None:
-        super().__init__(min, 2_147_483_647)
+        super().__init__(min, MOST)
 
 
 class Amount(click.FloatRange):
-    """A number of seconds or minutes that every clock can count: up to 30 years of seconds."""
+    """A number of seconds or minutes that every clock can count."""
 
     def __init__(self, min: float, *, min_open: bool = False) -> None:
-        super().__init__(min, 1_000_000_000, min_open=min_open)
+        super().__init__(min, MOST_SECONDS, min_open=min_open)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number; nan, which compares with nothing, is none."""

@@ -46,7 +46,7 @@ def read_used(store: Store, window: Window, now: float) -> Used:
     first_event = first_event_since(store, span.start)
     busy = busy_nodes(count_runs(store, span, first_event=first_event), span, now_busy=nodes_running(store))
     launchers = within(launchers_of(store), span)
-    available = available_nodes(((one.start, one.until(now), one.nodes) for one in launchers), span)
+    available = available_nodes([one.stretch(now) for one in launchers], span)
     return Used(
         total=Utilization(span, busy, available),
         launchers=launchers[::-1],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from balsam_core.counting import counted
 from balsam_core.launcher.modes import JobMode
 from balsam_core.models.job import Job
 from balsam_core.state.machine import RUNNABLE, State
@@ -13,7 +14,7 @@ from balsam_core.state.machine import RUNNABLE, State
 def why_left(jobs: Iterable[Job], mode: JobMode, seconds_left: float | None) -> list[str]:
     """One line per reason, most jobs first: `3 jobs: on hold; release them with `balsam release``."""
     reasons = Counter(_why(job, mode, seconds_left) for job in jobs)
-    return [f"{count} {'job' if count == 1 else 'jobs'}: {reason}" for reason, count in reasons.most_common()]
+    return [f"{counted(count, 'job')}: {reason}" for reason, count in reasons.most_common()]
 
 
 def _why(job: Job, mode: JobMode, seconds_left: float | None) -> str:

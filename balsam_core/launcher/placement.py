@@ -82,7 +82,9 @@ def place(nodes: Sequence[FreeNode], needs: Mapping[Key, Need], seconds_left: fl
         if refusal is None:
             found, first[need] = _first_fit(nodes, need, first.get(need, 0))
             if len(found) < need.num_nodes:
-                refusal = Refusal(Why.NOT_NOW, f"waits for {_nodes(need.num_nodes)} with room, {len(found)} now")
+                refusal = Refusal(
+                    Why.NOT_NOW, f"waits for {counted(need.num_nodes, 'node')} with room, {len(found)} now"
+                )
         if refusal is None:
             placed.placements[key] = tuple(found)
         else:
@@ -114,9 +116,9 @@ def _first_fit(nodes: Sequence[FreeNode], need: Need, first: int) -> tuple[list[
 def _refusal(nodes: Sequence[FreeNode], need: Need, seconds_left: float | None) -> Refusal | None:
     """What no waiting will change."""
     if need.num_nodes < 1:
-        return Refusal(Why.NEVER, f"asks for {_nodes(need.num_nodes)}, the least is 1")
+        return Refusal(Why.NEVER, f"asks for {counted(need.num_nodes, 'node')}, the least is 1")
     if need.num_nodes > len(nodes):
-        return Refusal(Why.NEVER, f"asks for {_nodes(need.num_nodes)}, the launcher has {len(nodes)}")
+        return Refusal(Why.NEVER, f"asks for {counted(need.num_nodes, 'node')}, the launcher has {len(nodes)}")
     reasons = [reason for node in nodes if (reason := node.never(need))]
     if len(nodes) - len(reasons) < need.num_nodes:
         return Refusal(Why.NEVER, reasons[0])
@@ -124,10 +126,6 @@ def _refusal(nodes: Sequence[FreeNode], need: Need, seconds_left: float | None) 
         text = f"needs {_minutes(need.wall_seconds)} minutes, {_minutes(max(seconds_left, 0.0))} are left"
         return Refusal(Why.NO_TIME, text)
     return None
-
-
-def _nodes(count: int) -> str:
-    return counted(count, "node")
 
 
 def _minutes(seconds: float) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from balsam_core.counting import MOST, MOST_SECONDS
 from balsam_core.models.nodes import Node
 from balsam_core.state.machine import State
 
@@ -60,8 +61,7 @@ def _no_nul(value: str) -> str:
 
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
-# PostgreSQL's integers end there.
-Whole = Annotated[int, Field(ge=0, le=2_147_483_647)]
+Whole = Annotated[int, Field(ge=0, le=MOST)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value), Field()]
 
 
@@ -97,7 +97,7 @@ class JobSpec(BaseModel):
     node_packing_count: Count = 1
     gpus_per_rank: Whole | None = None
     memory_mb: Annotated[Whole, Field(ge=1)] | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)] | None = None
     max_retries: Whole | None = None
     environ_vars: Annotated[dict[str, str], BeforeValidator(parse_environ)] = Field(default_factory=dict)
     mpi_flags: Text = ""

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
+from balsam_core.counting import counted
 from balsam_core.models.job import Job
 from balsam_core.monitoring.snapshot import Snapshot
 from balsam_core.state.filters import JobFilter
@@ -108,7 +109,7 @@ def _states(look: Snapshot) -> str:
     total = sum(look.jobs.states.values())
     if not total:
         return "no jobs" if look.view.wanted.matches_all else "no jobs match the filter"
-    return f"{total} {'job' if total == 1 else 'jobs'}: {_counts(look.jobs.states)}"
+    return f"{counted(total, 'job')}: {_counts(look.jobs.states)}"
 
 
 def _rate(look: Snapshot) -> str:

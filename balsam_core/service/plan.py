@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -169,24 +169,34 @@ def _windows(queue: str, there: Sequence[Supply], idle: Sequence[IdleNodes]) -> 
 
 def _lets_run(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> bool:
     """Whether one more batch job may run beside those of the queue that run, and those that wait before it."""
-    mine = sum(one.queue == queue.name for one in there)
-    return all(row.max_running is None or mine < row.max_running for row in queues if row.name == queue.name)
+    mine, rows = _of_queue(queue, queues, there)
+    return _is_below(len(mine), [row.max_running for row in rows])
 
 
 def _takes_another(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> bool:
     """Whether the queue has room for more batch jobs than one."""
-    mine = sum(one.queue == queue.name for one in there)
-    return all(row.max_queued is None or mine + 1 < row.max_queued for row in queues if row.name == queue.name)
+    mine, rows = _of_queue(queue, queues, there)
+    return _is_below(len(mine) + 1, [row.max_queued for row in rows])
 
 
 def _room(queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]) -> int:
     """How many nodes one more batch job of this row may have; 0: there may be none."""
-    mine = [one for one in there if one.queue == queue.name]
-    rows = [row for row in queues if row.name == queue.name]
-    if any(row.max_queued is not None and len(mine) >= row.max_queued for row in rows):
+    mine, rows = _of_queue(queue, queues, there)
+    if not _is_below(len(mine), [row.max_queued for row in rows]):
         return 0
     totals = [row.max_total_nodes for row in rows if row.max_total_nodes is not None]
     most = [total - sum(one.nodes for one in mine) for total in totals]
     if queue.max_nodes is not None:
         most.append(queue.max_nodes)
     return max(min(most, default=_ANY_NODES), 0)
+
+
+def _of_queue(
+    queue: QueueSettings, queues: Sequence[QueueSettings], there: Sequence[Supply]
+) -> tuple[list[Supply], list[QueueSettings]]:
+    """The batch jobs of the queue that a row is of, and all rows of it."""
+    return [one for one in there if one.queue == queue.name], [row for row in queues if row.name == queue.name]
+
+
+def _is_below(count: int, limits: Iterable[int | None]) -> bool:
+    return all(limit is None or count < limit for limit in limits)
