@@ -266,14 +266,16 @@ class TopApp(App[None]):
             self.run_worker(self.look())
 
     def _say(self, words: str) -> None:
-        self._main.query_one("#note", Static).update(printable(words))
+        if self.is_running:
+            self._main.query_one("#note", Static).update(printable(words))
 
     @property
     def _main(self) -> Screen[object]:
         return self.screen_stack[0]
 
     def _draw(self) -> None:
-        if self._look is None:
+        # What was read while the user left has nothing to be drawn on.
+        if self._look is None or not self.is_running:
             return
         width = self.size.width
         self._main.query_one("#heading", Static).update(
