@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 import click
 
 from balsam_core.cli.options import Amount, Whole, command
+from balsam_core.errors import DatabaseError
 
 if TYPE_CHECKING:
     from balsam_core.launcher.loop import Account
@@ -124,9 +126,12 @@ def _greet(store: Store, nodes: Sequence[Node], options: LaunchOptions) -> None:
     _log.info("launcher started: %s mode, %s%s: %s", options.job_mode, counted(len(nodes), "node"), each, _names(nodes))
     if not cores:
         _log.info("which cores the nodes have is not known here: jobs are not bound to cores")
-    hint = idle_cores(store, options.workflow, cores) if options.job_mode == "serial" else ""
-    if hint:
-        _log.info("%s", hint)
+    if options.job_mode == "serial":
+        # No hint is worth a launcher: a database that is gone for a moment is waited for later.
+        with suppress(DatabaseError):
+            hint = idle_cores(store, options.workflow, cores)
+            if hint:
+                _log.info("%s", hint)
 
 
 def _names(nodes: Sequence[Node]) -> str:
@@ -139,6 +144,8 @@ def _explain(store: Store, loop: Account) -> None:
     from balsam_core.launcher.leftovers import why_left
     from balsam_core.state.filters import JobFilter
 
-    left = store.jobs(JobFilter(workflow=loop.mode.workflow, states=UNFINISHED), limit=_LEFT_SHOWN)
-    for line in why_left(left, loop.mode, loop.seconds_left):
-        _log.info("left: %s", line)
+    # The launcher has ended well, whether or not the database tells what it left.
+    with suppress(DatabaseError):
+        left = store.jobs(JobFilter(workflow=loop.mode.workflow, states=UNFINISHED), limit=_LEFT_SHOWN)
+        for line in why_left(left, loop.mode, loop.seconds_left):
+            _log.info("left: %s", line)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ from balsam_core.launcher.head import Head
 from balsam_core.launcher.loop import Account, Loop, Rules
 from balsam_core.launcher.modes import JobMode, MpiMode, SerialMode
 from balsam_core.launcher.rank_starter import RankStarter, check_mpi4py
-from balsam_core.launcher.timing import DatabasePatience
+from balsam_core.launcher.timing import DatabasePatience, patience_with
 from balsam_core.launcher.worker_client import start_worker
 from balsam_core.models.job import Job
 from balsam_core.models.nodes import Allocation, Node, Placement
@@ -95,7 +96,9 @@ def launch(
         info = _info(rules, options, len(nodes), allocation.job_id)
         _register(store, rules, info)
         if options.launch_id is not None:
-            store.batches.launcher_begins(options.launch_id, allocation.job_id, info.host)
+            # From here on there is a lease: a lost server is waited for.
+            patience = patience_with(store.database, rules.lease_seconds)
+            patience.bear(partial(store.batches.launcher_begins, options.launch_id, allocation.job_id, info.host))
         transitions = Transitions(
             store,
             launcher_id,
@@ -121,7 +124,8 @@ def launch(
             why = runner.run()
         finally:
             worker.close()
-            store.end_launcher(launcher_id, why, runner.tally.done)
+            # Waiting longer helps nobody: without it the lease runs out.
+            DatabasePatience(0.0).bear(partial(store.end_launcher, launcher_id, why, runner.tally.done))
             # Kept until the database knows of all that was started.
             remove_files(rules.journals, launcher_id)
     return why, runner
@@ -247,16 +251,14 @@ def _info(rules: Rules, options: LaunchOptions, nodes: int, batch_job_id: str | 
 
 def _register(store: Store, rules: Rules, info: LauncherInfo) -> None:
     """Bring back the jobs of dead launchers, then begin the lease."""
-    patience = DatabasePatience(max(rules.lease_seconds, LOCK_WAIT_SECONDS))
+
+    def register() -> None:
+        recover(store, rules.journals, rules.machine_id)
+        store.register_launcher(info)
+
     store.database.wait_for_locks(_LOCK_SECONDS)
-    while True:
-        try:
-            recover(store, rules.journals, rules.machine_id)
-            store.register_launcher(info)
-            return
-        except DatabaseLocked as error:
-            # A launcher that hangs inside a transaction keeps us out until its lease is over, and not longer.
-            patience.wait(error)
+    # A launcher that hangs inside a transaction keeps us out until its lease is over, and not longer.
+    DatabasePatience(max(rules.lease_seconds, LOCK_WAIT_SECONDS)).bear(register, DatabaseLocked)
 
 
 def _script_environ(store: Store, site: Site, options: LaunchOptions, nodes: int) -> Callable[[Job], Mapping[str, str]]:

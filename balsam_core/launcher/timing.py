@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from balsam_core.errors import DatabaseError
 from balsam_core.state.database import Database
+
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 _TROUBLE_SECONDS = 0.5
@@ -55,6 +59,17 @@ class DatabasePatience:
         self._has_failed = True
         _log.warning("%s; trying again", error)
         time.sleep(_TROUBLE_SECONDS)
+
+    def bear(self, action: Callable[[], _Result], trouble: type[DatabaseError] = DatabaseError) -> _Result:
+        """What `action` returns, as soon as the database serves it; it may be done twice. Other errors are raised."""
+        while True:
+            try:
+                result = action()
+            except trouble as error:
+                self.wait(error)
+            else:
+                self.served()
+                return result
 
 
 def patience_with(database: Database, lease_seconds: float) -> DatabasePatience:

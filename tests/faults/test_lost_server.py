@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from balsam_core.state.postgres import connect, postgres_url
 from tests import helpers
 from tests.faults.invariants import check
 from tests.faults.world import World
@@ -44,3 +46,21 @@ def test_launchers_wait_for_a_lost_server_beyond_their_lease_and_nothing_runs_tw
     assert any("no PostgreSQL server answers" in launcher.text for launcher in launchers)
     checked = check(site, jobs)
     assert (checked.jobs, checked.attempts, checked.taken_back) == (10, 10, 0)
+
+
+def test_a_launcher_that_has_just_registered_waits_for_a_lost_server_too(
+    world: World, postgres_server: PostgresServer
+) -> None:
+    site = world.site
+    jobs = [site.add("job", application="plain", args="0.1", node_packing_count=2)]
+    url = site.environ["BALSAM_SITE__DATABASE"]
+    with closing(connect(postgres_url(url))) as blocker:
+        blocker.execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        launcher = site.start()
+        launcher.wait_started()
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%jobs%'"
+        wait_until(lambda: blocker.execute(waiting).fetchone() == (1,))
+        postgres_server.crash()
+    postgres_server.start()
+    assert launcher.wait() == 0, launcher.text
+    assert check(site, jobs).attempts == 1
