@@ -20,7 +20,7 @@ from balsam_core.dashboard.looking import Charts, Looker
 from balsam_core.dashboard.metrics import CONTENT_TYPE, open_metrics
 from balsam_core.dashboard.timeline import LEFT, WIDTH, bar, steps, ticks
 from balsam_core.dashboard.utilization import Used, Window
-from balsam_core.errors import JobNotFound, JobSpecError
+from balsam_core.errors import DatabaseError, JobSpecError
 from balsam_core.growing import Growing
 from balsam_core.models.job import Job
 from balsam_core.monitoring.snapshot import JobsSeen, Snapshot, View
@@ -39,6 +39,8 @@ _POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'none'; form-action 'self'"
 )
+# What is longer is no page of ours, and beyond the last one all the same.
+_PAGE_DIGITS = 9
 # Of the fields of a job, those that say something when they are empty, and those that the page shows by itself.
 _ALWAYS = frozenset({"workflow", "application", "args"})
 _ELSEWHERE = frozenset({"seq", "name", "job_id", "state", "attempt", "parents", "created_at", "state_at", "pid_clock"})
@@ -163,9 +165,10 @@ class Pages:
         """Tells when to look again."""
         return self._changes.stream()
 
-    def problem(self, _request: Request, error: Exception) -> Response:
+    def problem(self, request: Request, error: Exception) -> Response:
         """A page for what cannot be shown, with the reason."""
-        return self._page("problem.html.j2", "Problem", 404 if isinstance(error, JobNotFound) else 400, error=error)
+        status = 503 if isinstance(error, DatabaseError) else 404 if request.path_params else 400
+        return self._page("problem.html.j2", "Problem", status, error=error)
 
     def _page(self, template: str, title: str, status: int = 200, /, **values: Any) -> Response:
         page = self._templates.get_template(template)
@@ -232,7 +235,7 @@ def _pages(total: int) -> int:
 
 def _page_number(request: Request) -> int:
     number = request.query_params.get("page", "1")
-    return max(1, int(number)) if number.isdecimal() else 1
+    return max(1, int(number[:_PAGE_DIGITS])) if number.isdecimal() else 1
 
 
 def _drawn(used: Used, request: Request) -> dict[str, Any]:

@@ -142,6 +142,9 @@ def test_jobs_are_filtered_and_paged_and_their_names_are_text(served: Served) ->
     [
         ("/jobs?state=FAILD", 400, "FAILED"),
         ("/jobs/ffffffff", 404, "no job"),
+        ("/batch-jobs/77", 404, "no batch job"),
+        ("/launchers/ffff", 404, "no launcher"),
+        ("/jobs?page=" + "9" * 5000, 200, "0 jobs"),
         ("/utilization?window=x", 400, "hour, day, week, all"),
         ("/nothing", 404, "Not Found"),
     ],
@@ -149,6 +152,15 @@ def test_jobs_are_filtered_and_paged_and_their_names_are_text(served: Served) ->
 def test_what_cannot_be_shown_says_why(served: Served, path: str, status: int, message: str) -> None:
     answer = whole(served.enter(), path)
     assert (answer.status_code, message in answer.text) == (status, True)
+
+
+def test_a_database_that_cannot_serve_is_no_fault_of_the_request(served: Served) -> None:
+    job = put(served.store, State.CREATED)
+    client = served.enter()
+    with served.store.database.write() as tx:
+        tx.exec_driver_sql("ALTER TABLE jobs RENAME TO elsewhere")
+    answer = client.get(f"/jobs/{job}")
+    assert (answer.status_code, "not as Balsam made it" in answer.text) == (503, True)
 
 
 def test_a_job_is_shown_with_why_it_waits_and_the_jobs_around_it(served: Served) -> None:
