@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
+
+from balsam_core.errors import suggestion
 
 
 class Group(click.Group):
@@ -25,9 +26,7 @@ class Group(click.Group):
         """The command that the first word names; a usage error with the nearest name when there is none."""
         names = self.list_commands(ctx)
         if args and args[0] not in names and not args[0].startswith("-"):
-            near = get_close_matches(args[0], names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"no such command: {args[0]!r}{hint}", ctx)
+            raise click.UsageError(f"no such command: {args[0]!r}; {suggestion(args[0], names)}", ctx)
         return super().resolve_command(ctx, args)
 
 

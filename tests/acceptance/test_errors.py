@@ -112,6 +112,7 @@ USAGE = [
     ("submit-launch", "-n 0 -t 5", "0 is not in the range 1<=x<="),
     ("submit-launch", "-n 1 -t 01:00:00", "'01:00:00' is not a whole number"),
     ("cancel-launch", "", "missing argument 'ID'"),
+    ("db", "nope", "no such command: 'nope'; known: adopt, backup, copy, restore, upgrade; see `balsam db --help`"),
     ("service", "strt", "no such command: 'strt'; did you mean"),
     ("init", "x --database mysql://me:secret@host/db", "--database 'mysql': give sqlite, postgresql or postgresql://..."),
     ("db", "copy", "missing option '--to'"),
