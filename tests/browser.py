@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-_SECONDS = 20
+_SECONDS = 60
 # Nothing but the page is fetched: without these it asks for updates of its own.
 _QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 def why_not() -> dict[str, str]:

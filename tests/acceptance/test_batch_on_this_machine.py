@@ -15,7 +15,7 @@ from balsam_local.queue.folder import Folder
 from tests.acceptance.runner import CommandLine
 
 SUBMIT = ("submit-launch", "-n", "1", "-t", "10", "-q", "local", "-A", "none", "--job-mode", "serial")
-SECONDS = 40.0
+SECONDS = 90.0
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from balsam_core.cli.screen import TopApp
 
-_DEADLINE_SECONDS = 20.0
+_DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture

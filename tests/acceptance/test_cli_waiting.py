@@ -66,7 +66,7 @@ def test_tail_follows_a_running_job_to_its_end(balsam: CommandLine, store: Store
             stream.write("4\n")
         assert follower.stdout.readline() == "4\n"
         finish(store, launcher, job)
-        out, err = follower.communicate(timeout=20)
+        out, err = follower.communicate(timeout=60)
     assert (follower.returncode, out, err) == (0, "", f"{job.cute_id} is JOB_FINISHED\n")
 
 
@@ -80,7 +80,7 @@ def test_tail_waits_for_a_job_to_begin(balsam: CommandLine, store: Store) -> Non
         )
         move(store, job_id, State.USER_KILLED)
         assert follower.stderr.readline() == f"[job | {short}] is USER_KILLED\n"
-        assert follower.wait(20) == 0
+        assert follower.wait(60) == 0
 
 
 def test_retry_asks_says_how_many_and_where_they_go(balsam: CommandLine, store: Store) -> None:

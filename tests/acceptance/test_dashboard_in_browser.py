@@ -20,7 +20,7 @@ from tests.helpers import make_spec, move, only
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.browser]
 
-_SECONDS = 30
+_SECONDS = 60
 
 
 @pytest.fixture

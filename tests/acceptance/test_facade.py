@@ -110,7 +110,7 @@ def test_a_program_kills_or_deletes_jobs_that_are_running(balsam: CommandLine, s
             )
             assert lines == ["1 USER_KILLED"]
             wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-            assert launcher.wait(20) == 0
+            assert launcher.wait(60) == 0
         finally:
             launcher.kill()
     history = balsam.ok("ls", "--name", "killed", "--history").out

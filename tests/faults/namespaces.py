@@ -129,7 +129,7 @@ def disk(folder: Path, megabytes: int) -> Iterator[Disk]:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 def _serve(server: socket.socket, port: int) -> None:

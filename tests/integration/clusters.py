@@ -23,7 +23,7 @@ from balsam_core.testing.fake_batch.jobs import RUNNING
 from tests.acceptance.runner import BALSAM, CommandLine
 from tests.conftest import mpiexec
 
-SECONDS = 60.0
+SECONDS = 120.0
 LOGIN = "the-login-node"
 # A machine's own names are its preset's; where it has no preset of use here, what a site would set.
 PRESETS = {"cobalt": "theta", "pbs": "polaris"}

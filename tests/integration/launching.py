@@ -27,7 +27,7 @@ from tests.helpers import temporary_store
 BALSAM = str(Path(sys.executable).with_name("balsam"))
 PLAIN = ["CREATED", "PREPROCESSED", "RUNNING", "RUN_DONE", "JOB_FINISHED"]
 # Every test waits at most so long for anything.
-SECONDS = 40.0
+SECONDS = 90.0
 
 
 class Site:
@@ -186,7 +186,7 @@ class Launcher:
             found[:] = [one for one in children if "worker" in " ".join(one.cmdline())]
             return bool(found)
 
-        wait_until(is_there, 5)
+        wait_until(is_there)
         return found[0]
 
     def send(self, signum: signal.Signals) -> None:

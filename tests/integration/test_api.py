@@ -81,7 +81,7 @@ def test_a_running_call_that_is_cancelled_is_stopped(site: Site) -> None:
     assert future.cancel()
     assert wait([future], 0).done == {future}
     assert pid is not None
-    wait_until(lambda: not is_alive(pid), 10)
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_a_launcher_of_a_program_ends_with_the_program_even_when_that_is_killed(site: Site) -> None:
@@ -106,7 +106,7 @@ def test_a_launcher_that_cannot_run_is_told_of(
     executor.submit(print)
     with pytest.raises(LaunchError, match=r"the launcher of the workflow 'calls' ended: .*nowhere.*; its calls wait"):
         executor.shutdown()
-    wait_until(lambda: "nowhere" in caplog.text, 10)
+    wait_until(lambda: "nowhere" in caplog.text)
 
 
 def test_a_process_may_fork_whatever_its_watcher_is_doing(site: Site) -> None:

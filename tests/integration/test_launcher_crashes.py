@@ -56,7 +56,7 @@ def test_after_kill_9_of_the_launcher_nothing_runs_on_and_the_next_one_runs_the_
         site.wait_state(job, "RUNNING")
     first.send(signal.SIGKILL)
     first.wait()
-    wait_until(lambda: marked(str(site.folder)) == [], 5)
+    wait_until(lambda: marked(str(site.folder)) == [])
     assert {site.state(job) for job in jobs} == {"RUNNING"}
     site.run()
     check_second_run(site, jobs)

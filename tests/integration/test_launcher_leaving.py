@@ -78,7 +78,7 @@ def test_a_signal_ends_the_jobs_although_the_database_is_locked(site: Site) -> N
     site.wait_output(job, "started")
     with locked(site):
         launcher.send(signal.SIGTERM)
-        wait_until(lambda: marked(str(site.folder)) == [], 5)
+        wait_until(lambda: marked(str(site.folder)) == [])
     assert launcher.wait() == 0
     assert site.history(job)[2:] == ["RUNNING", "RUN_TIMEOUT", "RESTART_READY"]
 

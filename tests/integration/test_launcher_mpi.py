@@ -120,7 +120,7 @@ def test_killjob_and_the_end_of_a_launcher_leave_no_rank_behind(site: Site) -> N
     assert wait_until(lambda: len(marked(str(site.folder))) <= 7) < 2
     site.wait_state(stopped, "RUNNING")
     launcher.send(signal.SIGTERM)
-    assert launcher.wait(10) == 0
+    assert launcher.wait() == 0
     assert marked(str(site.folder)) == []
     assert site.history(killed)[-2:] == ["RUNNING", "USER_KILLED"]
     assert site.history(stopped)[-2:] == ["RUN_TIMEOUT", "RESTART_READY"]

@@ -26,7 +26,7 @@ from balsam_local.scheduler import LocalScheduler
 from balsam_local.settings import LocalSettings
 from tests.helpers import make_request
 
-SECONDS = 20.0
+SECONDS = 60.0
 # Ignores SIGTERM, and has a child in a session of its own; both leave their pids.
 STUBBORN = "trap '' TERM; setsid sh -c 'echo $$ > escaped.tmp; mv escaped.tmp escaped; exec sleep 300' & echo up; wait"
 

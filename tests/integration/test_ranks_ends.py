@@ -80,7 +80,7 @@ def test_after_kill_9_of_the_launcher_no_rank_runs_on_and_the_next_launcher_runs
     ranks = rank_processes(launcher, 3)
     launcher.send(signal.SIGKILL)
     launcher.wait()
-    wait_until(lambda: marked(str(site.folder)) == [] and not any(rank.is_running() for rank in ranks), 10)
+    wait_until(lambda: marked(str(site.folder)) == [] and not any(rank.is_running() for rank in ranks))
     site.run(**on_nodes(3))
     check_second_run(site, jobs)
 

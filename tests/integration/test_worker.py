@@ -429,7 +429,7 @@ def test_after_launcher_and_worker_were_killed_by_force_the_sweep_finds_their_jo
     with other_launcher(tmp_path) as (launcher, worker, family):
         os.kill(worker, signal.SIGKILL)
         launcher.kill()
-        launcher.wait(5)
+        launcher.wait(60)
         assert all(map(is_alive, family))
         sweep(LAUNCHER_ID, [])
         assert not any(map(is_alive, family))
@@ -461,7 +461,7 @@ time.sleep(300)
     finally:
         os.kill(site.pid("x", "holder"), signal.SIGKILL)
         launcher.kill()
-        launcher.wait(5)
+        launcher.wait(60)
 
 
 @pytest.mark.mpi
@@ -533,7 +533,7 @@ def test_the_sweep_knows_a_job_by_pid_and_start_when_its_environment_is_gone(tmp
     assert is_alive(child)
     assert sweep("nobody", [(leader.pid, start)]) >= 2
     assert not is_alive(child)
-    assert leader.wait(5) == -signal.SIGKILL
+    assert leader.wait(60) == -signal.SIGKILL
 
 
 def test_the_sweep_spares_itself_and_those_above_it() -> None:

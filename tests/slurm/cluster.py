@@ -163,7 +163,7 @@ def started() -> Iterator[SlurmCluster]:
     cluster.down()
 
 
-def wait_until(look: Callable[[], _T], seconds: float = 30.0, every: float = 0.1) -> _T:
+def wait_until(look: Callable[[], _T], seconds: float = 90.0, every: float = 0.1) -> _T:
     """What `look` returns as soon as that is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):

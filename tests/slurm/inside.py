@@ -32,13 +32,13 @@ def launched() -> object:
     two = _launch("echo $SLURM_PROCID $SLURMD_NODENAME $A", ranks_per_node=2, env={"A": "x y,B=2 'c'"})
     crowd = _launch("echo $SLURM_PROCID", ranks_per_node=12)
     deep = _launch("echo $SLURM_CPUS_PER_TASK", ranks_per_node=2, threads_per_rank=3, affinity="depth")
-    failing = _launch("[ $SLURM_PROCID = 1 ] && exit 3; sleep 30", ranks_per_node=1)
+    failing = _launch("[ $SLURM_PROCID = 1 ] && exit 3; sleep 200", ranks_per_node=1)
     gpus = _launch("echo $CUDA_VISIBLE_DEVICES", env={"CUDA_VISIBLE_DEVICES": "2,3"})
     return {
         "two": _lines(two),
         "crowd": len(_lines(crowd)),
         "deep": _lines(deep),
-        "failing": _timed(lambda: run_command(SRUN.command(failing), 30)),
+        "failing": _timed(lambda: run_command(SRUN.command(failing), 120)),
         "gpus": _lines(gpus),
         "stdin": _fed("1 first\n", _launch("read line && echo $SLURM_PROCID has $line; true")),
         "side_by_side": _side_by_side(SRUN),

@@ -87,7 +87,7 @@ class User:
             results = [self.cluster.shell.run(command) for command in SLURM.history_commands(records)]
             return SLURM.parse_history(records, results).jobs[batch_id]
 
-        wait_until(lambda: look().exit_code is not None, 50)
+        wait_until(lambda: look().exit_code is not None, 200)
         return look()
 
     def cancel(self, *ids: str) -> frozenset[str]:
@@ -226,7 +226,7 @@ def test_programs_under_srun_get_what_they_ask_for_and_do_not_wait_for_each_othe
     assert said["stdin"] == "0 has 1 first\n"
     assert said["side_by_side"] == [0] * SIDE_BY_SIDE
     code, seconds = said["failing"]
-    assert (code != 0, seconds < 20) == (True, True)
+    assert (code != 0, seconds < 110) == (True, True)
 
 
 @pytest.mark.mpi

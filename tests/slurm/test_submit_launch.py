@@ -23,7 +23,7 @@ from tests.slurm.sites import SETTINGS, slurm_site
 
 pytestmark = pytest.mark.slurm
 
-SECONDS = 60.0
+SECONDS = 120.0
 NODES = {"node1", "node2", "node3", "node4"}
 RANKS = "from mpi4py import MPI; c = MPI.COMM_WORLD; n = c.allreduce(1); c.rank or print('ranks', n, flush=True)\n"
 

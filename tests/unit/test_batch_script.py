@@ -115,7 +115,7 @@ def test_a_signalled_script_waits_for_its_launcher_and_has_its_exit_code(tmp_pat
         assert shell.stdout.readline() == "up\n"
         shell.terminate()
         assert shell.stdout.read() == "stopped\n"
-        assert shell.wait(10) == 3
+        assert shell.wait(60) == 3
 
 
 def test_a_template_of_the_site_beats_the_plugin_s_and_sees_the_same_values(tmp_path: Path) -> None:

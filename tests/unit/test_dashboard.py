@@ -46,7 +46,7 @@ from balsam_core.errors import ConfigError  # noqa: E402
 from balsam_core.site import Site  # noqa: E402
 
 _BASE = "http://localhost:8000"
-_SECONDS = 20
+_SECONDS = 60
 
 
 @dataclass

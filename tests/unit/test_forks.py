@@ -19,7 +19,7 @@ def test_a_fork_waits_for_other_threads_and_keeps_them_out_until_it_is_over() ->
     def work() -> None:
         with gate.passed():
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
             order.append("left")
         with gate.passed():
             order.append("back")
@@ -31,7 +31,7 @@ def test_a_fork_waits_for_other_threads_and_keeps_them_out_until_it_is_over() ->
 
     with ThreadPoolExecutor(2) as threads:
         worker = threads.submit(work)
-        assert inside.wait(10)
+        assert inside.wait(60)
         closing = threads.submit(fork)
         leave.set()
         worker.result(10)
@@ -76,11 +76,11 @@ def test_a_transaction_that_does_not_end_keeps_no_program_from_forking(monkeypat
     def work() -> None:
         with gate.passed():
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
 
     with ThreadPoolExecutor(1) as threads:
         threads.submit(work)
-        assert inside.wait(10)
+        assert inside.wait(60)
         gate.close()
         gate.open()
         leave.set()
