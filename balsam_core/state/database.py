@@ -177,18 +177,26 @@ class Database(ABC):
     @contextmanager
     def _transaction(self, begin: str, commit: str) -> Iterator[Connection]:
         with self._begun(begin) as tx:
-            # An error leaves it open, and the pool rolls it back: SQLite itself has done so on a full disk.
-            yield tx
-            _execute(tx, commit)
+            try:
+                yield tx
+                _execute(tx, commit)
+            except BaseException:
+                # It is left open, and the pool rolls it back: SQLite itself has done so on a full disk.
+                self._drop_if_lost(tx)
+                raise
 
     def _begun(self, begin: str) -> Connection:
         tx = self.engine.connect()
         try:
             _execute(tx, begin)
         except BaseException:
+            self._drop_if_lost(tx)
             tx.close()
             raise
         return tx
+
+    def _drop_if_lost(self, tx: Connection) -> None:  # noqa: B027 a file is not lost
+        """After an error: the pool gets no connection back that its server has closed."""
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

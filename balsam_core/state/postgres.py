@@ -11,8 +11,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -159,21 +158,12 @@ class PostgresDatabase(Database):
             connection.execute(f"SET {name} = {max(1, int(seconds * 1000))}")
         return connection
 
-    @contextmanager
-    def _transaction(self, begin: str, commit: str) -> Iterator[Connection]:
-        with super()._transaction(begin, commit) as tx:
-            try:
-                yield tx
-            except BaseException:
-                _drop_if_lost(tx)
-                raise
-
     def _begun(self, begin: str) -> Connection:
         # A server that was there before may come back; nothing has been done yet that could be done twice.
         deadline = time.monotonic() + (self._lock_wait_seconds if self._was_served else 0.0)
         while True:
             try:
-                tx = self._begun_now(begin)
+                tx = super()._begun(begin)
             except (psycopg.OperationalError, exc.OperationalError) as error:
                 if not _is_lost(error) or time.monotonic() >= deadline:
                     raise
@@ -185,15 +175,9 @@ class PostgresDatabase(Database):
                 self._was_served = True
                 return tx
 
-    def _begun_now(self, begin: str) -> Connection:
-        tx = self.engine.connect()
-        try:
-            tx.connection.cursor().execute(begin)
-        except BaseException:
-            _drop_if_lost(tx)
-            tx.close()
-            raise
-        return tx
+    def _drop_if_lost(self, tx: Connection) -> None:
+        if not tx.invalidated and getattr(tx.connection.dbapi_connection, "closed", False):
+            tx.invalidate()
 
     def _listening(self) -> psycopg.Connection[Any]:
         if self._listener is None:
@@ -290,8 +274,3 @@ def _is_lost(error: BaseException) -> bool:
     if not isinstance(cause, psycopg.OperationalError):
         return False
     return cause.sqlstate is None or cause.sqlstate[:2] in ("08", "57")
-
-
-def _drop_if_lost(tx: Connection) -> None:
-    if not tx.invalidated and getattr(tx.connection.dbapi_connection, "closed", False):
-        tx.invalidate()

@@ -140,6 +140,26 @@ def test_a_connection_lost_in_a_transaction_leaves_nothing(store: Store, postgre
     assert len(store.apps()) == 2
 
 
+def test_a_server_lost_at_the_commit_is_told_in_one_line(
+    store: Store, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_off() -> None:
+        with store.database.write() as tx:
+            # As hot paths do it, past SQLAlchemy, which does not know then that there is something to roll back.
+            tx.connection.cursor().execute("DELETE FROM apps")
+            postgres_server.crash()
+
+    postgres_server.keep_commits(str(store.database.url))
+    store.database.close()
+    put(store)
+
+    with pytest.raises(DatabaseError, match="no PostgreSQL server answers"):
+        break_off()
+    assert caplog.records == []
+    postgres_server.start()
+    assert len(store.apps()) == 2
+
+
 def test_a_locked_database_says_how_long_it_waited(store: Store) -> None:
     hasty = Store(PostgresDatabase(str(store.database.url), lock_wait_seconds=0.05))
     with store.database.write():
