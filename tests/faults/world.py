@@ -71,6 +71,8 @@ class World:
         site.environ["PYTHONPATH"] = f"{clock}:{site.environ.get('PYTHONPATH', '')}"
         if server:
             server.keep_commits(site.environ["BALSAM_SITE__DATABASE"])
+            # It holds for new connections.
+            site.store.database.close()
         if nodes > 1:
             site.environ["BALSAM_LOCAL__VIRTUAL_NODES"] = str(nodes)
         self.script = site.shell("job.sh", _JOB)
