@@ -44,7 +44,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Meta:
-    """A model: its table and its fields; programs find it as `BalsamJob._meta`."""
+    """A model: its table and its fields; programs find it as `BalsamJob._meta`.
+
+    aliases: other names of fields, such as those that Balsam 0.2 had.
+    """
 
     object_name: str
     table: Table
@@ -68,13 +71,17 @@ class Meta:
         """Every field."""
         return tuple(self.by_name.values())
 
+    def name_of(self, name: str) -> str:
+        """The name of a field, from that name or an alias of it."""
+        return self.aliases.get(name, name)
+
     def get_fields(self) -> tuple[Field, ...]:
         """Every field."""
         return self.fields
 
     def get_field(self, name: str) -> Field:
         """The field of that name; raises FieldDoesNotExist."""
-        found = self.by_name.get(self.aliases.get(name, name))
+        found = self.by_name.get(self.name_of(name))
         if found is None:
             raise FieldDoesNotExist(f"{self.object_name} has no field {name!r}; {suggestion(name, self.by_name)}")
         return found
@@ -268,7 +275,12 @@ JOB = Meta(
     {each.name: each for each in JOB_FIELDS},
     "job_id",
     (jobs.c.seq,),
-    {"pk": "job_id", "queued_launch_id": "queued_launch"},
+    {
+        "pk": "job_id",
+        "queued_launch_id": "queued_launch",
+        "application_args": "args",
+        "serial_node_packing_count": "node_packing_count",
+    },
 )
 APP_FIELDS: list[Field] = [
     _id("id", apps.c.app_id),

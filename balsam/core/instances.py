@@ -31,7 +31,12 @@ class Instance:
         if name in {"pk", self._meta.key}:
             self._take_key(value)
         else:
-            self.__dict__[name] = value
+            self.__dict__[self._meta.name_of(name)] = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._meta.aliases:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, self._meta.aliases[name])
 
     def _take_key(self, key: Any) -> None:
         """Have this key, None: a new one. Another key than that of its row makes it a copy, which is not saved yet."""

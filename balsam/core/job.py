@@ -56,7 +56,7 @@ class BalsamJob(JobFacts):
     source: ClassVar[JobSource] = JobSource()
 
     def __init__(self, **fields: Any) -> None:
-        unknown = fields.keys() - JOB.by_name.keys() - {"pk", "queued_launch_id"}
+        unknown = fields.keys() - JOB.by_name.keys() - JOB.aliases.keys()
         if unknown:
             raise TypeError(f"BalsamJob() got an unexpected keyword argument {min(unknown)!r}")
         self._saved = self._folder = None
@@ -64,7 +64,7 @@ class BalsamJob(JobFacts):
         self.__dict__.update(NEW, data={}, tags={})
         self.job_id = uuid4()
         for name, value in fields.items():
-            setattr(self, JOB.aliases.get(name, name), value)
+            setattr(self, name, value)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Any], extra: Sequence[str]) -> list[Any]:
@@ -86,7 +86,7 @@ class BalsamJob(JobFacts):
 
     def __getattr__(self, name: str) -> Any:
         if name not in LAZY:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return super().__getattr__(name)
         value = self.__dict__[name] = self._read(name)
         return value
 
@@ -141,7 +141,7 @@ class BalsamJob(JobFacts):
         """
         names = None if update_fields is None else [update_fields] if isinstance(update_fields, str) else update_fields
         if names is not None:
-            names = [JOB.aliases.get(name, name) for name in names]
+            names = [JOB.name_of(name) for name in names]
             unknown = set(names) - JOB.by_name.keys()
             if unknown:
                 raise ValueError(f"BalsamJob has no field {min(unknown)!r}, which update_fields names")
@@ -222,7 +222,7 @@ class BalsamJob(JobFacts):
             self._forget_lazy()
             self.__dict__.update(fresh.__dict__)
             return
-        for name in fields:
+        for name in map(JOB.name_of, fields):
             self.__dict__.pop(name, None)
             if name in fresh.__dict__:
                 self.__dict__[name] = fresh.__dict__[name]

@@ -48,7 +48,7 @@ def update(query: QuerySet, values: Mapping[str, Any], holder: UUID | None) -> i
 
     holder: who keeps what it holds; `lock=""` releases that. Raises FieldError for a name that cannot be set.
     """
-    values = {JOB.aliases.get(name, name): value for name, value in values.items()}
+    values = {JOB.name_of(name): value for name, value in values.items()}
     refuse_unknown(list(values))
     if values.get("lock"):
         raise FieldError("lock cannot be set; acquire jobs with BalsamJob.source.acquire(ids)")

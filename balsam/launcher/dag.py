@@ -150,6 +150,7 @@ def clone(job: BalsamJob, **fields: Any) -> BalsamJob:
     """A copy of a job with other `fields`, which is not saved; raises ValueError for a name that is no field."""
     if not isinstance(job, BalsamJob):
         raise TypeError(f"clone copies a BalsamJob, not {job!r}")
+    fields = {BalsamJob._meta.name_of(name): value for name, value in fields.items()}
     unknown = fields.keys() - BalsamJob._meta.by_name.keys()
     if unknown:
         raise ValueError(f"Invalid field name: {min(unknown)}")

@@ -62,6 +62,19 @@ def test_every_field_of_balsam_is_taken_kept_and_read_back(facade: Facade) -> No
     assert isinstance(read.tick, datetime)
 
 
+def test_the_older_names_of_fields_are_other_names_of_them(facade: Facade) -> None:
+    job = facade.BalsamJob(name="a", application_args="1", serial_node_packing_count=4)
+    job.save()
+    job.application_args = "2 3"
+    job.save(update_fields=["application_args"])
+    read = facade.BalsamJob.objects.get(application_args__startswith="2")
+    assert (read.args, read.application_args, read.node_packing_count) == ("2 3", "2 3", 4)
+    assert facade.dag.clone(read, application_args="5").args == "5"
+    read.args = "forgotten"
+    read.refresh_from_db(fields=["application_args"])
+    assert read.args == "2 3"
+
+
 def test_a_new_job_has_an_id_a_folder_and_defaults_before_it_is_saved(facade: Facade) -> None:
     job = facade.BalsamJob()
     assert isinstance(job.pk, UUID)
@@ -554,6 +567,13 @@ def test_a_job_goes_through_json_and_back(facade: Facade) -> None:
     (job,) = facade.add("a", data={"x": 1}, environ_vars="A=1")
     again = facade.BalsamJob.deserialize(job.serialize())
     assert (again, again.name, again.data, again.environ_vars) == (job, "a", {"x": 1}, "A=1")
+
+
+def test_the_models_are_found_under_their_older_path(facade: Facade) -> None:
+    import balsam.service.models as older
+    from balsam.service import models
+
+    assert (models.BalsamJob, older.END_STATES) == (facade.BalsamJob, facade.models.END_STATES)
 
 
 # --- reports
