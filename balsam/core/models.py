@@ -29,7 +29,13 @@ from balsam.core.history import (  # noqa: E402
 from balsam.core.job import BalsamJob  # noqa: E402
 from balsam.core.launches import QueuedLaunch  # noqa: E402
 from balsam.core.query import QuerySet  # noqa: E402
-from balsam.core.reports import error_report, process_job_times, throughput_report, utilization_report  # noqa: E402
+from balsam.core.reports import (  # noqa: E402
+    error_report,
+    job_waiting_report,
+    process_job_times,
+    throughput_report,
+    utilization_report,
+)
 from balsam.core.settings import all_settings  # noqa: E402
 from balsam.core.source import JobSource  # noqa: E402
 from balsam.stand_in import configure_real_django  # noqa: E402
@@ -61,6 +67,7 @@ __all__ = [
     "from_time_string",
     "get_time_string",
     "history_line",
+    "job_waiting_report",
     "process_job_times",
     "safe_select",
     "throughput_report",

@@ -15,6 +15,7 @@ from balsam.core.query import Manager, QuerySet
 _Times = Mapping[str, Sequence[datetime]]
 _BIN_SECONDS = 60
 _RUN_ENDS = ("RUN_DONE", "RUN_ERROR", "RUN_TIMEOUT")
+_WAITS = ("CREATED", "RESTART_READY")
 
 
 def process_job_times(qs: QuerySet | Manager | None = None) -> dict[str, list[datetime]]:
@@ -38,6 +39,14 @@ def throughput_report(time_data: _Times | None = None) -> tuple[list[datetime], 
     """Moments, and how many runs had ended well by each."""
     times = process_job_times() if time_data is None else time_data
     return _cumulated(Counter(times.get("RUN_DONE", [])))
+
+
+def job_waiting_report(time_data: _Times | None = None) -> tuple[list[datetime], Any]:
+    """Moments, and how many jobs waited for their start, the first or another one, from each on."""
+    times = process_job_times() if time_data is None else time_data
+    changes = Counter(when for state in _WAITS for when in times.get(state, []))
+    changes.subtract(times.get("RUNNING", []))
+    return _cumulated(changes)
 
 
 def error_report(time_data: _Times | None = None) -> tuple[list[datetime], Any] | None:

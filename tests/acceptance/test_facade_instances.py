@@ -594,6 +594,7 @@ def test_reports_count_what_histories_say(facade: Facade) -> None:
     moments, running_now = models.utilization_report(times)
     assert (len(moments), list(running_now)[-1], max(running_now)) == (4, 0, 1)
     assert list(models.throughput_report(times)[1]) == [1]
+    assert list(models.job_waiting_report(times)[1])[-2:] == [1, 0]
     edges, counts = models.error_report(times)
     assert (len(edges), list(counts)) == (2, [1])
     assert models.error_report({}) is None
