@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from balsam.core.site import current_site
-from balsam_core.errors import suggestion
+from balsam_core.errors import SiteNotFound, suggestion
 from balsam_core.site import Site
 
 
@@ -59,5 +59,9 @@ settings = Settings()
 
 
 def all_settings() -> dict[str, Any]:
-    """Every setting by its name."""
-    return {name: getattr(settings, name) for name in _NAMES}
+    """Every setting by its name; none where documentation is built without a site."""
+    try:
+        site = current_site()
+    except SiteNotFound:
+        return {}
+    return {name: read(site) for name, read in _NAMES.items()}

@@ -141,6 +141,20 @@ def test_an_import_ends_the_program_by_system_exit(tmp_path: Path) -> None:
     assert python(code, None, cwd=tmp_path).out == "SystemExit 1\n"
 
 
+def test_a_program_that_only_builds_documentation_needs_no_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BALSAM_SPHINX_DOC_BUILD_ONLY", "TRUE")
+    code = """
+    from balsam.core.models import BalsamJob, END_STATES
+    from balsam.core.settings import all_settings
+    from balsam.launcher import dag
+    print(dag.current_job, len(END_STATES), all_settings())
+    """
+    ran = python(code, None, cwd=tmp_path)
+    assert (ran.code, ran.out) == (0, "None 3 {}\n"), ran.err
+
+
 def test_a_site_is_found_from_the_folder_of_the_program_too(hello: Path) -> None:
     ran = python("from balsam.launcher.dag import BalsamJob\nprint(BalsamJob.objects.count())", None, cwd=hello / "log")
     assert (ran.code, ran.out) == (0, "0\n")
