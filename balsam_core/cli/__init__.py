@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from balsam_core.cli.balsam02 import current_words
 from balsam_core.cli.group import LazyGroup
 from balsam_core.cli.usage import usage_line
 from balsam_core.errors import BalsamError
@@ -124,7 +125,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: Sequence[str] | None, manner: _Manner) -> int:
     try:
-        code = balsam.main(args, prog_name="balsam", standalone_mode=False, obj=manner)
+        words = current_words(sys.argv[1:] if args is None else args)
+        code = balsam.main(words, prog_name="balsam", standalone_mode=False, obj=manner)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
     except BalsamError as error:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from balsam_core.cli import balsam
+from balsam_core.cli.balsam02 import current_words
 from balsam_core.cli.balsam05 import LONG_OPTIONS
 from balsam_core.cli.words import Known, Takes, WordsError, canonical
 
@@ -108,3 +109,25 @@ def test_every_command_of_the_table_can_be_loaded_and_has_all_options_of_balsam_
         assert command.name == name
         spelled = {spelling for option in command.params for spelling in option.opts}
         assert LONG_OPTIONS.get(name, frozenset()) <= spelled, name
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("modify jobs 29ad --attr state --value READY", "modify --type jobs -- 29ad state READY"),
+        ("modify apps a --attr=executable --value=b=c", "modify --type apps -- a executable b=c"),
+        ("modify jobs state READY", "modify jobs state READY"),
+        ("modify --name x state READY", "modify --name x state READY"),
+        ("init p --db-type postgres", "init p --database postgresql"),
+        ("init --db-type=sqlite3 postgres", "init postgres --database sqlite"),
+        ("init postgres", "init postgres"),
+        ("dbserver", "server --connect"),
+        ("dbserver --start", "server --connect"),
+        ("dbserver --reset /site", "server --reset"),
+        ("dbserver --stop", "server --stop"),
+        ("ls jobs", "ls jobs"),
+        ("", ""),
+    ],
+)
+def test_command_lines_of_balsam_02_mean_those_of_today(typed: str, understood: str) -> None:
+    assert current_words(typed.split()) == understood.split()
