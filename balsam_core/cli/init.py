@@ -23,7 +23,7 @@ def init(path: Path, database: str | None, machine: str | None, group: str | Non
     """Make a site in the folder PATH: settings, a database, and room for job folders."""
     from balsam_core.cli.context import current_folder
     from balsam_core.cli.output import print_lines, warn
-    from balsam_core.site import create_site, network_file_system
+    from balsam_core.site import create_site, is_site, network_file_system
 
     preset = _preset(machine)
     kind = database or (preset.database if preset else "sqlite")
@@ -32,6 +32,10 @@ def init(path: Path, database: str | None, machine: str | None, group: str | Non
     if group is not None:
         _refuse_shared_password(kind)
     folder = current_folder() / path.expanduser()
+    if is_site(folder) and (database, machine, group) == (None, None, None):
+        # As in Balsam 0.5, whose scripts begin with `balsam init` each time they run.
+        print_lines([f"{folder} is a Balsam site already", f"Use it with: . balsamactivate {folder}"])
+        return
     network = network_file_system(folder) if kind == "sqlite" else None
     site = create_site(folder, lambda site: _prepare(site, kind, preset, on_network=network is not None), group=group)
     if network is not None:

@@ -26,7 +26,9 @@ def balsam(site: Path, *words: str) -> None:
 
 
 def make_site(site: Path) -> None:
-    """A new site."""
+    """A new site; the demo leaves one that is there alone."""
+    if (site / "settings.toml").exists():
+        sys.exit(f"{site} is a site already; give --site another folder")
     environ = {key: value for key, value in os.environ.items() if not key.startswith("BALSAM_")}
     print(f"$ balsam init {site.name}", flush=True)
     subprocess.run([BALSAM, "init", str(site)], env=environ, check=True, timeout=60)

@@ -24,12 +24,35 @@ def test_a_site_is_made_and_found_from_a_folder_below(
     assert balsam.ok("which", "--name", "site").out == f"{site}\n"
 
 
-def test_a_second_init_is_refused(balsam: CommandLine, site: Path) -> None:
-    ran = balsam("init", str(site))
+def test_a_second_init_leaves_the_site_as_it_is(balsam: CommandLine, site: Path) -> None:
+    balsam.ok("make_dummies", "1")
+    assert balsam.ok("init", str(site)).out.startswith(f"{site} is a Balsam site already\n")
+    assert len(balsam.jobs()) == 1
+
+
+def test_a_second_init_that_wants_another_site_is_refused(balsam: CommandLine, site: Path) -> None:
+    ran = balsam("init", str(site), "--database", "sqlite")
     assert (ran.code, ran.err) == (
         1,
         f"balsam: {site} is a site already; use it with `. balsamactivate {site}`\n",
     )
+
+
+def test_a_script_of_balsam_02_makes_a_site_and_moves_a_job(
+    balsam: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balsam.ok("init", str(tmp_path / "old"), "--db-type", "sqlite3")
+    monkeypatch.setenv("BALSAM_DB_PATH", str(tmp_path / "old"))
+    for words in ([], ["--stop"], ["--reset", str(tmp_path / "old")], ["--start"]):
+        assert balsam.ok("dbserver", *words).out == "This site is on SQLite, which needs no server\n"
+    balsam.ok("make_dummies", "1")
+    balsam.ok("modify", "jobs", balsam.jobs()[0]["job_id"][:8], "--attr", "state", "--value", "PREPROCESSED")
+    assert balsam.jobs()[0]["state"] == "PREPROCESSED"
+
+
+@pytest.mark.parametrize("action", ["--connect", "--reset", "--stop", "--status"])
+def test_sqlite_needs_no_server(balsam: CommandLine, site: Path, action: str) -> None:
+    assert balsam.ok("server", action).out == "This site is on SQLite, which needs no server\n"
 
 
 def test_on_a_network_file_system_the_rollback_journal_is_chosen_for_good(

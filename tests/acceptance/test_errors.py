@@ -189,7 +189,7 @@ REQUESTS = [
     ("submit-launch -n 1 -t 5 --scheduler pbs", "SQLite database serves one host only", "--database postgresql"),
     ("cancel-launch 99", "no batch job is called '99'"),
     ("service --dry-run", "add a [[queues]] section to settings.toml"),
-    ("init .", "is a site already; use it with `. balsamactivate "),
+    ("init . --database sqlite", "is a site already; use it with `. balsamactivate "),
     ("init settings.toml", "settings.toml is in the way; give `balsam init` another path"),
     ("init x --machine frontier", "no machine named 'frontier'; installed: ", "polaris"),
     ("init x --group no-such-group", "no group 'no-such-group' on this host; `id -Gn` lists yours"),
@@ -199,7 +199,6 @@ REQUESTS = [
     ("db copy --to sqlite:///balsam.db", "balsam.db has rows in its table jobs; give an empty database"),
     ("db backup settings.toml", "settings.toml exists; give the name of a new file"),
     ("db restore nosuch.db", "there is no file nosuch.db; give one that `balsam db backup` wrote"),
-    ("server --connect", "no server of its own; `balsam init PATH --database postgresql` makes one"),
     ("server --list-users", "which has no server; `balsam db copy --to URL` moves it to one"),
     ("plugin show lcal", "no plugin named 'lcal'; did you mean 'local'?"),
 ]  # fmt: skip
