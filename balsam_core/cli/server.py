@@ -31,4 +31,4 @@ def server(action: str | None, add_user: str | None, drop_user: str | None, yes:
     elif drop_user:
         print_lines(serving.drop(drop_user))
     elif action:
-        print_lines(serving.ACTIONS[action](yes))
+        print_lines(serving.act(action, yes))

@@ -11,8 +11,15 @@ from balsam_core.errors import ConfigError
 from balsam_core.opening import PRIVATE_CLUSTER, site_cluster
 from balsam_core.server.cluster import OWNER, Cluster
 from balsam_core.server.users import add_user, drop_user, list_connections, list_users
-from balsam_core.site import find_site
+from balsam_core.site import Site, find_site
 from balsam_core.state.database import Database
+
+
+def act(action: str, yes: bool) -> list[str]:
+    """Do one of ACTIONS; on SQLite there is no server to start or stop, and scripts that do so go on."""
+    if action in _OF_THE_PROCESS and not _site().settings.site.database:
+        return ["This site is on SQLite, which needs no server"]
+    return ACTIONS[action](yes)
 
 
 def connect(yes: bool) -> list[str]:
@@ -87,10 +94,15 @@ ACTIONS: Mapping[str, Callable[[bool], list[str]]] = {
     "connections": connections,
     "users": users,
 }
+_OF_THE_PROCESS = frozenset({"connect", "reset", "stop", "status"})
+
+
+def _site() -> Site:
+    return find_site(os.environ, current_folder())
 
 
 def _cluster() -> Cluster:
-    site = find_site(os.environ, current_folder())
+    site = _site()
     if site.settings.site.database != PRIVATE_CLUSTER:
         raise ConfigError("this site has no server of its own; `balsam init PATH --database postgresql` makes one")
     return site_cluster(site)
