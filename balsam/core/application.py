@@ -122,6 +122,14 @@ class ApplicationDefinition(Instance):
         return self._listing(f"Application {self.pk}:", {"id"})
 
 
+class DirectCommand(str):
+    """A command line in the place of an application's name, as jobs of Balsam 0.2 could have one."""
+
+    def define(self) -> None:
+        """Make the application that runs it, unless there is one; it has the command line as its name."""
+        ApplicationDefinition.objects.get_or_create(name=str(self), defaults={"executable": str(self)})
+
+
 def _insert(made: Sequence[ApplicationDefinition]) -> None:
     for one in made:
         try:

@@ -279,6 +279,7 @@ JOB = Meta(
         "pk": "job_id",
         "queued_launch_id": "queued_launch",
         "application_args": "args",
+        "direct_command": "application",
         "serial_node_packing_count": "node_packing_count",
     },
 )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 from balsam.core import job_rows
-from balsam.core.application import ApplicationDefinition
+from balsam.core.application import ApplicationDefinition, DirectCommand
 from balsam.core.conversion import NEW, OWN, balsam05_errors, checked_change, parent_ids, spec_of, state_of
 from balsam.core.exceptions import InvalidStateError, MultipleObjectsReturned, ObjectDoesNotExist
 from balsam.core.fields import JOB, parse_id
@@ -82,6 +82,10 @@ class BalsamJob(JobFacts):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "application" and isinstance(value, ApplicationDefinition):
             value = value.name
+        if name == "direct_command":
+            if not value:
+                return
+            value = DirectCommand(value)
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -166,12 +170,18 @@ class BalsamJob(JobFacts):
         return bool(_snapshot(name, self.__dict__[name]) != saved[name])
 
     def _write(self, values: Mapping[str, Any], target: State | None, message: str) -> None:
+        if "application" in values:
+            self._define_application()
         with balsam05_errors():
             found = store().update_jobs(self._mine(), values, target, message, holder=self.source.holder)
         if not found:
             self._explain_nothing_saved(target)
         if target is not None:
             self._forget_lazy()
+
+    def _define_application(self) -> None:
+        if isinstance(self.application, DirectCommand):
+            self.application.define()
 
     def _explain_nothing_saved(self, target: State | None) -> None:
         if not self._mine().exists():
@@ -241,6 +251,8 @@ class BalsamJob(JobFacts):
 
     @classmethod
     def insert_all(cls, made: Sequence[Any]) -> None:
+        for job in made:
+            job._define_application()
         fields = [{**job.__dict__, "parents": job.__dict__.get("parents")} for job in made]
         job_rows.insert(fields, [job._added_message() for job in made])
         for job in made:

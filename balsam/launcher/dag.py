@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from balsam.core.application import DirectCommand
 from balsam.core.models import ApplicationDefinition, BalsamJob, QueuedLaunch, history_line
 from balsam.core.query import QuerySet
 from balsam.core.site import current_site, store
@@ -118,7 +119,7 @@ def add_job(
     for key, value in fields.items():
         setattr(job, key, value)
     if save:
-        if job.application:
+        if job.application and not isinstance(job.application, DirectCommand):
             _require_app(job.application)
         job.save()
     return job
@@ -150,8 +151,7 @@ def clone(job: BalsamJob, **fields: Any) -> BalsamJob:
     """A copy of a job with other `fields`, which is not saved; raises ValueError for a name that is no field."""
     if not isinstance(job, BalsamJob):
         raise TypeError(f"clone copies a BalsamJob, not {job!r}")
-    fields = {BalsamJob._meta.name_of(name): value for name, value in fields.items()}
-    unknown = fields.keys() - BalsamJob._meta.by_name.keys()
+    unknown = fields.keys() - BalsamJob._meta.by_name.keys() - BalsamJob._meta.aliases.keys()
     if unknown:
         raise ValueError(f"Invalid field name: {min(unknown)}")
     copied = {name: getattr(job, name) for name in BalsamJob._meta.by_name if name not in _NOT_CLONED}

@@ -75,6 +75,17 @@ def test_the_older_names_of_fields_are_other_names_of_them(facade: Facade) -> No
     assert read.args == "2 3"
 
 
+def test_a_command_in_the_place_of_an_application_becomes_one(facade: Facade) -> None:
+    job = facade.dag.add_job(name="a", direct_command="printf %s", application_args="x", state="PREPROCESSED")
+    app = facade.models.ApplicationDefinition.objects.get(name="printf %s")
+    read = facade.BalsamJob.objects.get(name="a")
+    assert (app.executable, read.app_cmd, read.state) == ("printf %s", "printf %s x", "PREPROCESSED")
+    read.direct_command = "echo"
+    read.save()
+    assert facade.dag.clone(job, direct_command="").app_cmd == "printf %s x"
+    assert facade.BalsamJob.objects.get().app_cmd == "echo x"
+
+
 def test_a_new_job_has_an_id_a_folder_and_defaults_before_it_is_saved(facade: Facade) -> None:
     job = facade.BalsamJob()
     assert isinstance(job.pk, UUID)
