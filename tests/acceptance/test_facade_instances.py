@@ -611,3 +611,15 @@ def test_reports_count_what_histories_say(facade: Facade) -> None:
     assert models.error_report({}) is None
     assert facade.BalsamJob.objects.get(name="a").runtime_seconds >= 0
     assert facade.BalsamJob.objects.get(name="b").runtime_seconds is None
+
+
+def test_the_older_report_counts_seconds_from_a_state(facade: Facade) -> None:
+    from balsam.service.models import process_job_times
+
+    (job,) = facade.add("a")
+    job.update_state("RUNNING")
+    since_running = process_job_times(state0="RUNNING")
+    assert since_running["RUNNING"] == [0.0]
+    assert since_running["CREATED"][0] <= 0.0 == process_job_times()["CREATED"][0]
+    with pytest.raises(ValueError, match="no job has been FAILED"):
+        process_job_times(state0="FAILED")
