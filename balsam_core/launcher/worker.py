@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _REPORT_SECONDS = 0.005
 # While a killed task's leader is gone and others of its group still use their grace, look for them this often.
 _LINGER_SECONDS = 0.1
+# poll() takes at most 24 days, and a task may have a time limit of years.
+_LONGEST_WAIT_SECONDS = 86_400.0
 # The command that is to end a task by force gets so long before the task is sent SIGKILL all the same; the loop waits
 # for 2 s after the grace.
 _STOP_COMMAND_SECONDS = 1.0
@@ -465,7 +467,7 @@ class Worker:
         waits = [due] if self._reports else []
         if self._timers:
             waits.append(self._timers[0][0] - now)
-        return max(min(waits), 0) if waits else None
+        return min(max(min(waits), 0), _LONGEST_WAIT_SECONDS) if waits else None
 
 
 class _Running:

@@ -250,6 +250,11 @@ def test_a_job_over_its_time_is_ended_and_said_to_be_timed_out(site: Site) -> No
     assert other.how is How.EXITED
 
 
+def test_a_time_limit_of_years_is_none_that_comes(site: Site) -> None:
+    (ended,) = site.run(site.task("a.1", "exit 3", timeout_seconds=1e9))
+    assert (ended.code, ended.how) == (3, How.EXITED)
+
+
 def test_a_killed_job_may_use_its_grace_to_end_well(site: Site) -> None:
     site.worker.start(
         [
