@@ -76,6 +76,7 @@ class JobMode(ABC):
         self.queued: dict[UUID, Flight] = {}
         self._first_waiting: UUID | None = None
         self._waits_since = 0.0
+        self._is_barred = False
 
     @abstractmethod
     def page(self) -> int:
@@ -103,7 +104,7 @@ class JobMode(ABC):
 
         from_the_top: no runnable job comes before the first of them.
         """
-        candidates = self._not_passing(candidates)
+        candidates = self._not_passing(candidates, from_the_top=from_the_top)
         waiting = {job.job_id: job for job in candidates if job.job_id not in self.flights}
         needs = {job_id: need_of(job, self.nodes[0]) for job_id, job in waiting.items()}
         placed = self._place(needs, seconds_left)
@@ -160,10 +161,17 @@ class JobMode(ABC):
         if first != self._first_waiting:
             self._first_waiting, self._waits_since = first, time.monotonic()
 
-    def _not_passing(self, candidates: Sequence[Job]) -> Sequence[Job]:
+    def _not_passing(self, candidates: Sequence[Job], *, from_the_top: bool) -> Sequence[Job]:
+        """Those that come no later than the job that has waited for too long, which may stand on an earlier page."""
+        if self._is_barred and not from_the_top:
+            return ()
+        self._is_barred = False
         if self._first_waiting is None or time.monotonic() - self._waits_since < _PATIENCE_SECONDS:
             return candidates
-        place = next((n for n, job in enumerate(candidates) if job.job_id == self._first_waiting), len(candidates))
+        place = next((n for n, job in enumerate(candidates) if job.job_id == self._first_waiting), None)
+        if place is None:
+            return candidates
+        self._is_barred = True
         return candidates[: place + 1]
 
 

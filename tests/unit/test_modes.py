@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from balsam_core.launcher import modes
 from balsam_core.launcher.messages import Bound
 from balsam_core.launcher.modes import MpiMode, SerialMode, gpu_variables, need_of
 from balsam_core.models.app import AppSpec
@@ -137,6 +138,17 @@ def test_mpi_mode_runs_no_more_commands_than_its_launcher_can() -> None:
     assert mode.page() <= 3
     taken(mode, ready(3))
     assert mode.page() == 0
+
+
+def test_a_program_that_has_waited_too_long_is_passed_by_none_of_a_later_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modes, "_PATIENCE_SECONDS", 0.0)
+    mode = MpiMode(nodes(2), "", mpi=ToyRun())
+    assert taken(mode, ready(1)) == ["job0"]
+    large, small = ready(1, num_nodes=2), ready(2)
+    assert taken(mode, large) == []
+    assert taken(mode, [*large, small[0]]) == []
+    assert mode.choose(small, None, from_the_top=False) == []
+    assert taken(mode, small) == ["job0"]
 
 
 @pytest.mark.parametrize(
