@@ -547,7 +547,7 @@ class Loop:
             self.worker.kill(running, self._kill_grace)
         self._advance_due = self._advance_due or recorded.opens_work
         if results:
-            self._look, self._exhausted = True, self._exhausted and not _runnable(recorded.events)
+            self._look, self._exhausted = True, self._exhausted and not recorded.opens_claim
 
     def _count(self, written: Iterable[Mapping[str, Any]]) -> None:
         for event in written:
@@ -579,10 +579,6 @@ def _result_data(text: str) -> Mapping[str, Any] | None:
         return {"result": json.loads(text)} if text else None
     except ValueError:
         return None
-
-
-def _runnable(written: Iterable[Mapping[str, Any]]) -> bool:
-    return any(event["to_state"] == State.RESTART_READY for event in written)
 
 
 def _full_disk(folder: Path) -> str:

@@ -53,14 +53,16 @@ class Result:
 
 
 class Recorded(NamedTuple):
-    """What a report did: jobs whose lease was lost, events written, and whether transitions have something to do now.
+    """What a report did: jobs whose lease was lost, events written, and what there is to do now.
 
-    That is so when a job stopped before a script or staging, or when an end may have released its children.
+    opens_work: for transitions, when a job stopped before a script or staging, or when an end may have released its
+    children. opens_claim: for a claim, when a job is to run again, or was moved so by hand while it ran.
     """
 
     lost: set[UUID]
     events: list[dict[str, Any]]
     opens_work: bool
+    opens_claim: bool
 
 
 def report(
@@ -89,8 +91,9 @@ def report(
     record(tx, written)
     ended = [row.job_id for row in held_rows.values() if row.has_children and row.state in _END_WORDS]
     settle(tx, ended, now=now)
-    stops = any(row.changed and row.state in _PROCESSABLE_WORDS for row in held_rows.values())
-    return Recorded(lost, written, bool(ended) or stops)
+    left = {row.state for row in held_rows.values() if row.changed}
+    opens_work = bool(ended) or not left.isdisjoint(_PROCESSABLE_WORDS)
+    return Recorded(lost, written, opens_work, opens_claim=not left.isdisjoint(_RUNNABLE_WORDS))
 
 
 def record_unseen_starts(tx: Connection, launcher_id: UUID, started: Iterable[tuple[UUID, int]], *, now: float) -> None:

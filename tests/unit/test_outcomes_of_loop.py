@@ -22,12 +22,12 @@ from balsam_core.models.nodes import Node
 from balsam_core.plugins import Command
 from balsam_core.state.machine import State
 from balsam_core.state.outcomes import RetryPolicy
-from balsam_core.state.store import Store
+from balsam_core.state.store import Store, open_store
 from balsam_core.transitions.persistence import DEFAULT_LIMITS
 from balsam_core.transitions.recovery import journal_path
 from balsam_core.transitions.runner import Transitions
 from balsam_core.workdirs import Workdirs
-from tests.helpers import MACHINE, make_launcher, put, state_of, states_passed, temporary_store
+from tests.helpers import MACHINE, make_launcher, move, put, state_of, states_passed, temporary_store
 
 Answer = Callable[[Task], Iterable[Report]]
 
@@ -200,6 +200,23 @@ def test_a_recalled_job_is_given_back_although_the_database_refuses_and_runs_aga
         assert bench.loop.run() == "nothing more can run"
     assert [task.key for task in bench.worker.tasks] == [f"{job}.1"] * 2
     assert (state_of(bench.store, job), bench.store.job(job).attempt) == (State.JOB_FINISHED, 1)
+
+
+def test_a_running_job_that_is_moved_to_restart_ready_runs_again_before_the_launcher_leaves(tmp_path: Path) -> None:
+    def answer(task: Task) -> list[Report]:
+        return runs(task) if task.key.endswith(".2") else runs(task)[:1]
+
+    def restart(loop: Loop) -> None:
+        if bench.store.job(job).attempt == 1 and state_of(bench.store, job) is State.RUNNING:
+            move(another, job, State.RESTART_READY)
+
+    bench = Bench(tmp_path, answer)
+    another = open_store(bench.store.database.url.render_as_string())
+    job = put(bench.store)
+    bench.loop.show = restart
+    assert bench.loop.run() == "nothing more can run"
+    assert bench.worker.killed == [f"{job}.1"]
+    assert states_passed(bench.store, job)[2:] == ["RUNNING", "RESTART_READY", "RUNNING", "RUN_DONE", "JOB_FINISHED"]
 
 
 def test_when_the_worker_dies_every_attempt_that_may_have_begun_is_recorded(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_reports_of_a_lost_lease_change_nothing_and_name_the_jobs(store: Store) 
     ran = running(store, dead)
     take_back_all(store)
     before = {job.job_id: store.job(job.job_id) for job in (claimed, ran)}
-    lost, written, _ = store.report(dead, [start_of(claimed)], [result_of(ran)], NO_RERUNS)
+    lost, written, *_ = store.report(dead, [start_of(claimed)], [result_of(ran)], NO_RERUNS)
     assert (lost, written) == ({claimed.job_id, ran.job_id}, [])
     assert {job.job_id: store.job(job.job_id) for job in (claimed, ran)} == before
 
@@ -232,7 +232,7 @@ def test_a_repeated_report_changes_nothing_and_loses_nothing(store: Store) -> No
     job = running(store, launcher)
     assert start(store, launcher, job) == set()
     assert states_passed(store, job.job_id) == ["CREATED", "PREPROCESSED", "RUNNING"]
-    lost, written, _ = store.report(launcher, [], [result_of(job), result_of(job)], NO_RERUNS)
+    lost, written, *_ = store.report(launcher, [], [result_of(job), result_of(job)], NO_RERUNS)
     assert lost == set()
     assert [event["to_state"] for event in written] == ["RUN_DONE", "JOB_FINISHED"]
 
@@ -264,7 +264,7 @@ def test_a_start_and_a_result_in_one_report_are_one_attempt(store: Store) -> Non
     launcher = make_launcher(store)
     put(store, State.PREPROCESSED)
     (job,) = claim(store, launcher)
-    lost, written, _ = store.report(launcher, [start_of(job)], [result_of(job)], NO_RERUNS)
+    lost, written, *_ = store.report(launcher, [start_of(job)], [result_of(job)], NO_RERUNS)
     assert lost == set()
     assert [(event["attempt"], event["from_state"], event["to_state"], event["at"]) for event in written] == [
         (1, "PREPROCESSED", "RUNNING", 1.0),
@@ -333,7 +333,7 @@ def test_reports_of_any_size_are_recorded(store: Store, count: int) -> None:
 
 
 def test_an_empty_report_is_nothing(store: Store) -> None:
-    assert store.report(make_launcher(store), [], [], NO_RERUNS) == (set(), [], False)
+    assert store.report(make_launcher(store), [], [], NO_RERUNS) == (set(), [], False, False)
 
 
 def test_jobs_given_back_change_no_attempt_and_running_ones_stay(store: Store) -> None:

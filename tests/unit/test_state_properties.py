@@ -193,7 +193,7 @@ class Site(RuleBasedStateMachine):
         talkers = [pilot for pilot in self.pilots + self.gone if pilot.said]
         pilot = talkers[pick % len(talkers)]
         starts, results = pilot.said[pick % len(pilot.said)]
-        _, written, _ = self.store.report(pilot.launcher_id, starts, results, _POLICY)
+        _, written, *_ = self.store.report(pilot.launcher_id, starts, results, _POLICY)
         said = {(start.job_id, start.attempt) for start in starts}
         said |= {(result.job_id, result.attempt) for result in results}
         assert {(event["job_id"], event["attempt"]) for event in written} <= said
@@ -290,7 +290,7 @@ class Site(RuleBasedStateMachine):
     # --- helpers
 
     def report(self, pilot: Pilot, starts: list[Start], results: list[Result]) -> None:
-        lost, _, _ = self.store.report(pilot.launcher_id, starts, results, _POLICY)
+        lost, *_ = self.store.report(pilot.launcher_id, starts, results, _POLICY)
         pilot.said.append((starts, results))
         ended = {result.job_id for result in results}
         pilot.running = [job for job in pilot.running if job.job_id not in lost | ended]
