@@ -392,9 +392,13 @@ class Loop:
         # Jobs are stopped a grace before the end: what needs the whole of it would be cut off.
         seconds = None if self.seconds_left is None else self.seconds_left - self.rules.stop_grace_seconds
 
+        # One that was taken from us and may be claimed already: else what ran before would count as the new attempt.
+        unrecorded = {result.job_id for result in self._results}
+
         def choose(candidates: Sequence[Job]) -> list[UUID]:
             nonlocal seen
-            chosen = self.mode.choose(candidates, seconds, from_the_top=not seen)
+            recorded = [job for job in candidates if job.job_id not in unrecorded]
+            chosen = self.mode.choose(recorded, seconds, from_the_top=not seen)
             seen += len(candidates)
             return chosen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from balsam_core.transitions.persistence import DEFAULT_LIMITS
 from balsam_core.transitions.recovery import journal_path
 from balsam_core.transitions.runner import Transitions
 from balsam_core.workdirs import Workdirs
-from tests.helpers import MACHINE, make_launcher, move, put, state_of, states_passed, temporary_store
+from tests.helpers import MACHINE, make_launcher, move, only, put, state_of, states_passed, temporary_store
 
 Answer = Callable[[Task], Iterable[Report]]
 
@@ -217,6 +218,23 @@ def test_a_running_job_that_is_moved_to_restart_ready_runs_again_before_the_laun
     assert bench.loop.run() == "nothing more can run"
     assert bench.worker.killed == [f"{job}.1"]
     assert states_passed(bench.store, job)[2:] == ["RUNNING", "RESTART_READY", "RUNNING", "RUN_DONE", "JOB_FINISHED"]
+
+
+def test_a_job_that_was_changed_before_it_started_runs_as_it_is_now(tmp_path: Path) -> None:
+    def answer(task: Task) -> list[Report]:
+        if task.argv[-1] == "new":
+            return runs(task)
+        another.change_jobs(only(job), {"args": "new"})
+        # The change is not noticed before the old attempt has ended.
+        bench.loop._timers._at["poll"] = time.monotonic() + 0.5
+        return runs(task, 3)
+
+    bench = Bench(tmp_path, answer)
+    another = open_store(bench.store.database.url.render_as_string())
+    job = put(bench.store, args="old")
+    assert bench.loop.run() == "nothing more can run"
+    assert [task.argv[-1] for task in bench.worker.tasks] == ["old", "new"]
+    assert states_passed(bench.store, job)[2:] == ["RUNNING", "RUN_DONE", "JOB_FINISHED"]
 
 
 def test_when_the_worker_dies_every_attempt_that_may_have_begun_is_recorded(tmp_path: Path) -> None:
