@@ -119,9 +119,9 @@ class Ended(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """These tasks were still queued, were not started and never will be.
+    """These tasks were not started yet and never will be.
 
-    Sent in answer to `recall`, for queued tasks that were killed, and for those that the time left is too short for.
+    Sent in answer to `recall`, for tasks that were killed before, and for those that the time left is too short for.
     """
 
     keys: tuple[str, ...]

@@ -161,7 +161,8 @@ class Worker:
 
     def _do_kill(self, keys: list[str], grace_seconds: float) -> None:
         self.reap()  # what has ended by itself was not killed
-        self._recalled(self._backlog.remove(keys) + self._stop_waiting(keys), "killed before it started")
+        not_begun = self._take_from_at_once(keys) + self._backlog.remove(keys) + self._stop_waiting(keys)
+        self._recalled(not_begun, "killed before it started")
         running = [self._running[key] for key in keys if key in self._running]
         self._terminate(running, How.KILLED, grace_seconds)
 
@@ -175,6 +176,12 @@ class Worker:
         removed = self._backlog.remove(self._backlog.keys() if keys is None else keys)
         removed += self._stop_waiting(list(self._waiting) if keys is None else keys)
         self._say(Recalled(tuple(removed), "recalled"))
+
+    def _take_from_at_once(self, keys: list[str]) -> list[str]:
+        """Take out tasks that came together with the order to kill them; the answer is those that were there."""
+        found = [task.key for task in self._at_once if task.key in keys]
+        self._at_once = [task for task in self._at_once if task.key not in found]
+        return found
 
     def _stop_waiting(self, keys: list[str]) -> list[str]:
         """Take out tasks whose function is being imported; the answer is those that were there."""

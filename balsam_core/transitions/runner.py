@@ -29,6 +29,7 @@ from balsam_core.workdirs import Workdirs
 _log = logging.getLogger(__name__)
 # Of a hundred thousand new jobs the first few run while the others move on.
 _FIRST_PAGE = 200
+_KINDS = frozenset({"preprocess", "postprocess"}) | TRANSFERS
 
 
 @dataclass
@@ -104,18 +105,13 @@ class Transitions:
 
     def finish_script(self, report: Report) -> bool:
         """Take a worker's report if it is about a script; whether it was."""
-        if isinstance(report, Recalled):
-            return False
-        job_id, _, kind = report.key.partition(".")
-        if kind not in {"preprocess", "postprocess", *TRANSFERS}:
-            return False
-        busy = self._busy.get(UUID(job_id))
-        if busy is not None and busy[1] is not None:
-            if isinstance(report, Refused):
-                self._finish(busy[0], State.FAILED, busy[1].failure(f"could not be started ({report.reason})"))
-            elif isinstance(report, Ended):
-                self._finish_ended(busy[0], busy[1], report)
-        return True
+        keys = report.keys if isinstance(report, Recalled) else (report.key,)
+        scripts = [job_id for job_id, _, kind in (key.partition(".") for key in keys) if kind in _KINDS]
+        for job_id in scripts:
+            busy = self._busy.get(UUID(job_id))
+            if busy is not None and busy[1] is not None:
+                self._take(busy[0], busy[1], report)
+        return bool(scripts)
 
     def give_up(self, job_ids: Iterable[UUID], grace_seconds: float) -> None:
         """Stop the scripts of these jobs: they were moved, killed or deleted by somebody else."""
@@ -173,6 +169,15 @@ class Transitions:
             timeout_seconds=self._limit_seconds(script),
         )
         self.worker.start([task])
+
+    def _take(self, job: Job, script: Script, report: Report) -> None:
+        if isinstance(report, Refused):
+            self._finish(job, State.FAILED, script.failure(f"could not be started ({report.reason})"))
+        elif isinstance(report, Recalled):
+            # Killed before it began: as below.
+            self._finish(job, None)
+        elif isinstance(report, Ended):
+            self._finish_ended(job, script, report)
 
     def _finish_ended(self, job: Job, script: Script, report: Ended) -> None:
         if report.how is How.TIMED_OUT:

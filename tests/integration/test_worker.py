@@ -20,7 +20,14 @@ from balsam_core.launcher.journal import read_journal
 from balsam_core.launcher.messages import Bound, Ended, How, Need, Recalled, Refused, Report, Started, Task
 from balsam_core.launcher.procfs import process
 from balsam_core.launcher.sweep import sweep
-from balsam_core.launcher.worker_client import WorkerClient, WorkerDied, clean_environment, start_worker
+from balsam_core.launcher.worker_client import (
+    WorkerClient,
+    WorkerDied,
+    clean_environment,
+    kill_message,
+    start_message,
+    start_worker,
+)
 from balsam_core.models.nodes import Node
 from balsam_core.plugins import Command
 
@@ -355,6 +362,12 @@ def test_a_queued_task_that_is_killed_is_recalled(site: Site) -> None:
     site.worker.kill(["queued.1", "run.1"], 0)
     assert site.wait(Recalled, "queued.1").reason == "killed before it started"
     assert site.wait(Ended, "run.1").how is How.KILLED
+
+
+def test_a_task_that_comes_together_with_the_order_to_kill_it_is_recalled(site: Site) -> None:
+    task = site.task("a.1", "sleep 300", bound=Bound())
+    site.worker.tell([start_message([task]), kill_message(["a.1"], 0.1)])
+    assert site.wait(Recalled, "a.1", 5).reason == "killed before it started"
 
 
 def test_tasks_longer_than_the_time_left_come_back(tmp_path: Path) -> None:

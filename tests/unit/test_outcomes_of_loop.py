@@ -220,6 +220,21 @@ def test_a_running_job_that_is_moved_to_restart_ready_runs_again_before_the_laun
     assert states_passed(bench.store, job)[2:] == ["RUNNING", "RESTART_READY", "RUNNING", "RUN_DONE", "JOB_FINISHED"]
 
 
+def test_a_script_that_was_killed_before_it_began_keeps_no_job_busy(tmp_path: Path) -> None:
+    def answer(task: Task) -> list[Report]:
+        if task.key != f"{job}.preprocess":
+            return runs(task)
+        another.kill(only(job))
+        return [Recalled((task.key,), "killed before it started")]
+
+    bench = Bench(tmp_path, answer)
+    another = open_store(bench.store.database.url.render_as_string())
+    job, other = (put(bench.store, name=name, application="scripted") for name in ("killed", "other"))
+    assert bench.loop.run() == "nothing more can run"
+    assert [state_of(bench.store, one) for one in (job, other)] == [State.USER_KILLED, State.JOB_FINISHED]
+    assert not bench.loop.transitions.busy
+
+
 def test_a_job_that_was_changed_before_it_started_runs_as_it_is_now(tmp_path: Path) -> None:
     def answer(task: Task) -> list[Report]:
         if task.argv[-1] == "new":
