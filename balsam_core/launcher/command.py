@@ -15,6 +15,8 @@ from balsam_core.models.app import AppSpec, function_words, names_function
 from balsam_core.models.job import Job
 
 _QUOTING = re.compile(r"['\"\\]")
+# Linux starts no program that has a longer word in its environment: MAX_ARG_STRLEN, with the name and a NUL at the end.
+_LONGEST_VARIABLE = 131_072 - len("BALSAM_PARENT_IDS=") - 1
 
 
 def job_words(job: Job, app: AppSpec) -> list[str]:
@@ -42,11 +44,15 @@ def in_envscript(words: Sequence[str], envscript: str) -> list[str]:
 
 
 def job_environ(job: Job, *, site: Path, parents: Sequence[UUID], job_mode: str, launcher_nodes: int) -> dict[str, str]:
-    """The variables that a job or its scripts get beside the launcher's own environment."""
+    """The variables that a job or its scripts get beside the launcher's own environment.
+
+    BALSAM_PARENT_IDS is empty when there are too many to be named in a variable, more than 3,276.
+    """
     own: Mapping[str, str] = job.environ_vars
+    parent_ids = json.dumps([str(parent) for parent in parents])
     return {
         "BALSAM_JOB_ID": str(job.job_id),
-        "BALSAM_PARENT_IDS": json.dumps([str(parent) for parent in parents]),
+        "BALSAM_PARENT_IDS": parent_ids if len(parent_ids) <= _LONGEST_VARIABLE else "",
         "BALSAM_DB_PATH": str(site),
         "BALSAM_LAUNCHER_NODES": str(launcher_nodes),
         "BALSAM_JOB_MODE": job_mode,

@@ -69,5 +69,14 @@ def test_a_job_gets_these_variables_and_its_own() -> None:
     }
 
 
+@pytest.mark.parametrize(("count", "named"), [(3276, 3276), (3277, None)])
+def test_a_job_with_more_parents_than_a_variable_can_name_starts_without_their_names(
+    count: int, named: int | None
+) -> None:
+    parents = [UUID(int=number) for number in range(count)]
+    environ = job_environ(make_job(), site=Path("/site"), parents=parents, job_mode="serial", launcher_nodes=1)
+    assert (len(json.loads(environ["BALSAM_PARENT_IDS"])) if environ["BALSAM_PARENT_IDS"] else None) == named
+
+
 def test_the_output_is_named_after_the_job() -> None:
     assert output_name(make_job(name=" my\u00a0big job ")) == "my_big_job.out"
