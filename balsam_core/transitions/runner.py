@@ -37,7 +37,7 @@ class Transitions:
     """The transitions of one launcher; `fill` starts work, the other methods learn how it ended.
 
     script_environ: what a script's job adds to the launcher's own environment. is_behind: more jobs are new than one
-    `fill` moves on.
+    `fill` moves on, or work could not even begin, which the next one records.
     """
 
     store: Store
@@ -76,8 +76,7 @@ class Transitions:
         """Move on all jobs that can, and start work on those that need it; whether anything was done."""
         recorded = self.record()
         moved = self.store.advance(self.workflow, self._page)
-        self.is_behind = moved >= self._page
-        self._page = PAGE
+        is_full, self._page = moved >= self._page, PAGE
         room = self.at_once - len(self._busy)
         claimed = self.store.claim_work(self.launcher_id, self.workflow, room) if room > 0 else []
         self._busy.update((job.job_id, (job, None)) for job in claimed)
@@ -85,6 +84,7 @@ class Transitions:
         while self._claimed:
             self._begin(self._claimed[0])
             self._claimed.popleft()
+        self.is_behind = is_full or bool(self._outcomes)
         return bool(recorded or moved or claimed)
 
     def finish_staging(self) -> bool:

@@ -19,6 +19,7 @@ from balsam_core.launcher.loop import Loop, Rules
 from balsam_core.launcher.messages import Ended, How, Recalled, Refused, Report, Started, Task
 from balsam_core.launcher.modes import SerialMode
 from balsam_core.launcher.worker_client import WorkerClient, WorkerDied
+from balsam_core.models.app import AppSpec
 from balsam_core.models.nodes import Node
 from balsam_core.plugins import Command
 from balsam_core.state.machine import State
@@ -233,6 +234,16 @@ def test_a_script_that_was_killed_before_it_began_keeps_no_job_busy(tmp_path: Pa
     assert bench.loop.run() == "nothing more can run"
     assert [state_of(bench.store, one) for one in (job, other)] == [State.USER_KILLED, State.JOB_FINISHED]
     assert not bench.loop.transitions.busy
+
+
+def test_a_job_whose_script_cannot_begin_has_failed_before_the_launcher_leaves(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, runs)
+    bench.store.add_app(AppSpec(name="bad", executable="/bin/true", preprocess="it's"))
+    job = put(bench.store, application="bad")
+    deadline = time.monotonic() + 10
+    bench.loop.show = lambda loop: loop.stop("it hangs") if time.monotonic() > deadline else None
+    assert bench.loop.run() == "nothing more can run"
+    assert states_passed(bench.store, job) == ["CREATED", "STAGED_IN", "FAILED"]
 
 
 def test_a_job_that_was_changed_before_it_started_runs_as_it_is_now(tmp_path: Path) -> None:
