@@ -63,13 +63,13 @@ class Spawner:
         self._ignored = [one for one in signal.valid_signals() if signal.getsignal(one) is signal.SIG_IGN]
 
     def environment(self, changes: Mapping[str, str | None]) -> Environment:
-        """The base environment with these changes; None removes a variable."""
+        """The base environment with these changes; None removes a variable. Raises CannotStart."""
         merged = dict(self._base)
         for name, value in changes.items():
             if value is None:
                 merged.pop(os.fsencode(name), None)
             else:
-                merged[os.fsencode(name)] = os.fsencode(value)
+                merged[os.fsencode(name)] = _in_locale(name, value)
         return merged
 
     def spawn(
@@ -242,6 +242,14 @@ def _search(name: bytes, path: bytes) -> bytes:
 
 def _encoded(environment: Mapping[str, str]) -> Environment:
     return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+
+
+def _in_locale(name: str, value: str) -> bytes:
+    try:
+        return os.fsencode(value)
+    except UnicodeEncodeError as error:
+        letter = value[error.start]
+        raise CannotStart(f"the locale has no letter {letter!r}, which {name} holds; use one with UTF-8") from error
 
 
 def _in_words(error: OSError | ValueError) -> str:

@@ -136,6 +136,9 @@ class Transitions:
         except OSError as error:
             reason = f"{error.strerror}: {error.filename}"
             self._finish(job, State.FAILED, f"cannot write in its working directory: {reason}")
+        except UnicodeEncodeError as error:
+            letter = error.object[error.start]
+            self._finish(job, State.FAILED, f"the launcher's locale has no letter {letter!r}; use one with UTF-8")
 
     def _begin_stage_in(self, job: Job) -> None:
         workdir, url = self.workdirs.of(job), job.stage_in_url

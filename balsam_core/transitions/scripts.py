@@ -50,7 +50,7 @@ def script_of(job: Job, app: AppSpec) -> Script | None:
 def begin_log(workdir: Path, script: Script) -> None:
     """Make the working directory and write the head of the script's log; raises OSError."""
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / script.log).open("a") as log:
+    with (workdir / script.log).open("a", encoding="utf-8") as log:
         log.write(script.header)
 
 

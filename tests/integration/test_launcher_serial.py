@@ -313,3 +313,14 @@ def test_jobs_of_many_sizes_all_end(site: Site) -> None:
     site.run()
     assert site.states() == {"JOB_FINISHED": 40}
     assert time.monotonic() - began < 20
+
+
+def test_letters_that_the_launchers_locale_lacks_cost_no_other_job(site: Site) -> None:
+    site.app("prepared", "/bin/true", preprocess="/bin/echo 日")
+    variable = site.add("variable", "exit 0", environ_vars={"DAY": "日"})
+    script = site.add("script 日", application="prepared")
+    plain = site.add("plain", "exit 0")
+    site.run(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert "the locale has no letter '日', which DAY holds" in site.message(variable, "RUN_ERROR")
+    assert site.message(script, "FAILED").startswith("the launcher's locale has no letter '日'")
+    assert site.history(plain) == PLAIN
