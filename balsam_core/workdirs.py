@@ -17,8 +17,8 @@ class Workdirs:
 
     def of(self, job: Job) -> Path:
         """A job's own working directory: the one that the user chose, or its folder; relative to the data folder."""
-        # pathlib's expanduser raises when there is no such user.
-        return self.data / os.path.expanduser(job.user_workdir or job.folder)  # noqa: PTH111
+        # The folder as it stands: a workflow may be called `~`. pathlib's expanduser raises when there is no such user.
+        return self.data / (os.path.expanduser(job.user_workdir) if job.user_workdir else job.folder)  # noqa: PTH111
 
     def output_of(self, job: Job) -> Path:
         """The file that gets what a job prints, attempt after attempt."""

@@ -11,7 +11,7 @@ import pytest
 from balsam_core.errors import JobSpecError
 from balsam_core.launcher.command import in_envscript, job_environ, job_words
 from balsam_core.models.app import AppSpec
-from balsam_core.workdirs import output_name
+from balsam_core.workdirs import Workdirs, output_name
 from tests.helpers import make_job
 
 
@@ -76,6 +76,12 @@ def test_a_job_with_more_parents_than_a_variable_can_name_starts_without_their_n
     parents = [UUID(int=number) for number in range(count)]
     environ = job_environ(make_job(), site=Path("/site"), parents=parents, job_mode="serial", launcher_nodes=1)
     assert (len(json.loads(environ["BALSAM_PARENT_IDS"])) if environ["BALSAM_PARENT_IDS"] else None) == named
+
+
+def test_a_workflow_that_is_called_tilde_has_its_folder_in_the_data_folder() -> None:
+    workdirs = Workdirs(Path("/site/data"))
+    assert workdirs.of(make_job(folder="~/job_1234")) == Path("/site/data/~/job_1234")
+    assert workdirs.of(make_job(folder="~/job_1234", user_workdir="~/own")) == Path.home() / "own"
 
 
 def test_the_output_is_named_after_the_job() -> None:
