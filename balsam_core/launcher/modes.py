@@ -10,7 +10,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from uuid import UUID
 
@@ -96,8 +96,15 @@ class JobMode(ABC):
 
     def limits(self, seconds_left: float | None) -> Limits:
         """What a claim may choose from."""
-        minutes = None if seconds_left is None else seconds_left / 60
-        return Limits(self.workflow, len(self.nodes), serial=False, minutes_left=minutes)
+        memory = [node.memory_mb for node in self.nodes if node.memory_mb is not None]
+        return Limits(
+            self.workflow,
+            len(self.nodes),
+            serial=False,
+            minutes_left=None if seconds_left is None else seconds_left / 60,
+            most_gpus=max(len(node.gpus) for node in self.nodes),
+            most_memory_mb=max(memory) if len(memory) == len(self.nodes) else None,
+        )
 
     def choose(self, candidates: Sequence[Job], seconds_left: float | None, *, from_the_top: bool = True) -> list[UUID]:
         """The candidates that are taken now, in their order; they are in flight from here on.
@@ -205,8 +212,7 @@ class SerialMode(JobMode):
 
     def limits(self, seconds_left: float | None) -> Limits:
         """Jobs of one process only."""
-        shared = super().limits(seconds_left)
-        return Limits(shared.workflow, 1, serial=True, minutes_left=shared.minutes_left)
+        return replace(super().limits(seconds_left), max_nodes=1, serial=True)
 
     def task(self, flight: Flight, app: AppSpec, workdir: str, output: str, environ: dict[str, str]) -> Task:
         """Queued in the worker, which gives it its cores and GPUs when it starts."""

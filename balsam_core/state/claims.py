@@ -27,12 +27,17 @@ _MAX_PAGES = 50
 
 @dataclass(frozen=True)
 class Limits:
-    """What a claim may choose from, as far as SQL can tell; the rest is the placement's."""
+    """What a claim may choose from, as far as SQL can tell; the rest is the placement's.
+
+    most_gpus, most_memory_mb: of any node; None: as many as one likes.
+    """
 
     workflow: str = ""
     max_nodes: int = 1
     serial: bool = True
     minutes_left: float | None = None
+    most_gpus: int | None = None
+    most_memory_mb: int | None = None
 
 
 def claim(
@@ -82,8 +87,8 @@ def _candidates(limits: Limits, dialect: str) -> tuple[Prepared, list[Any]]:
     if limits.workflow:
         fits = glob_pattern if dialect == "sqlite" else like_pattern
         values["workflow"] = fits(limits.workflow) if "*" in limits.workflow else limits.workflow
-    if limits.minutes_left is not None:
-        values["minutes_left"] = limits.minutes_left
+    bounds = {name: getattr(limits, name) for name in _BOUNDS}
+    values.update((name, most) for name, most in bounds.items() if most is not None)
     return _candidates_query(tuple(values), limits.serial, "*" in limits.workflow, dialect), list(values.values())
 
 
@@ -103,13 +108,19 @@ def _candidates_query(parameters: tuple[str, ...], serial: bool, pattern: bool, 
     if "workflow" in parameters:
         fits = "workflow GLOB :workflow" if dialect == "sqlite" else "workflow LIKE :workflow ESCAPE '/'"
         conditions.append(fits if pattern else "workflow = :workflow")
-    if "minutes_left" in parameters:
-        conditions.append("(wall_time_minutes IS NULL OR wall_time_minutes <= :minutes_left)")
+    bounds = [_BOUNDS[name] for name in parameters if name in _BOUNDS]
+    conditions += [f"({column} IS NULL OR {column} <= {most})" for column, most in bounds]
     table, lock = (f"jobs INDEXED BY {index}", "") if dialect == "sqlite" else ("jobs", " FOR UPDATE SKIP LOCKED")
     query = f"SELECT {', '.join(COLUMNS)} FROM {table} WHERE {' AND '.join(conditions)} ORDER BY {order}{lock}"
     return Prepared(text(query), parameters, list(jobs.c))
 
 
+# What a job may ask for at most. A product of GPUs and ranks may be more than an integer of PostgreSQL holds.
+_BOUNDS = {
+    "minutes_left": ("wall_time_minutes", ":minutes_left"),
+    "most_gpus": ("gpus_per_rank", ":most_gpus / ranks_per_node"),
+    "most_memory_mb": ("memory_mb", ":most_memory_mb"),
+}
 _SET_HOLDER = Prepared(
     update(jobs).where(jobs.c.seq == bindparam("the_seq")).values(launcher_id=bindparam("launcher")),
     ["launcher", "the_seq"],

@@ -15,6 +15,7 @@ from balsam_core.models.app import AppSpec
 from balsam_core.models.job import Job
 from balsam_core.models.nodes import Node, Placement
 from balsam_core.plugins import Command, Launch, MpiLauncher
+from balsam_core.state.claims import Limits
 from balsam_core.state.machine import State
 from tests.helpers import make_job
 
@@ -77,6 +78,13 @@ def test_serial_mode_leaves_programs_of_several_ranks() -> None:
     assert refusal is not None
     assert refusal.text == "has 2 ranks; serial mode runs single processes, use --job-mode mpi"
     assert SerialMode([NODE], "").why_not(make_job(), None) is None
+
+
+def test_a_claim_is_for_jobs_that_some_node_can_hold() -> None:
+    large, unknown = replace(NODE, id="n2", gpus=("0", "1", "2"), memory_mb=8000), replace(NODE, id="n3")
+    most = SerialMode([replace(NODE, memory_mb=4000), large], "flow").limits(90)
+    assert most == Limits("flow", 1, serial=True, minutes_left=1.5, most_gpus=3, most_memory_mb=8000)
+    assert MpiMode([large, unknown], "", mpi=ToyRun()).limits(None) == Limits(max_nodes=2, serial=False, most_gpus=3)
 
 
 def test_a_job_whose_time_does_not_fit_is_left() -> None:

@@ -392,6 +392,25 @@ def test_a_claim_keeps_to_its_limits(store: Store, limits: Limits, names: list[s
     assert all(store.job(job.job_id).launcher_id for job in claimed)
 
 
+@pytest.mark.parametrize(
+    ("limits", "names"),
+    [
+        (Limits(most_gpus=0), ["plain", "no gpu", "big"]),
+        (Limits(most_gpus=4, most_memory_mb=100), ["plain", "no gpu", "4 gpus"]),
+        (Limits(most_gpus=4, max_nodes=1, serial=False), ["plain", "no gpu", "4 gpus", "2 by 2 gpus", "big"]),
+    ],
+)
+def test_a_claim_looks_at_no_job_that_is_too_big_for_any_node(store: Store, limits: Limits, names: list[str]) -> None:
+    put(store, State.PREPROCESSED, "plain")
+    put(store, State.PREPROCESSED, "no gpu", gpus_per_rank=0)
+    put(store, State.PREPROCESSED, "4 gpus", gpus_per_rank=4)
+    put(store, State.PREPROCESSED, "2 by 2 gpus", gpus_per_rank=2, ranks_per_node=2)
+    put(store, State.PREPROCESSED, "3 by 2 gpus", gpus_per_rank=3, ranks_per_node=2)
+    put(store, State.PREPROCESSED, "far too many", gpus_per_rank=2_000_000_000, ranks_per_node=10_000_000)
+    put(store, State.PREPROCESSED, "big", memory_mb=200)
+    assert [job.name for job in claim(store, make_launcher(store), limits)] == names
+
+
 def test_two_launchers_never_claim_the_same_job(store: Store) -> None:
     store.add_jobs([make_spec(f"j{place}") for place in range(10)])
     store.advance()

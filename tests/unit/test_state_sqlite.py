@@ -19,7 +19,15 @@ def store(tmp_path: Path) -> Store:
     return temporary_store(tmp_path)
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(max_nodes=4, serial=False), Limits(minutes_left=5.0)])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(),
+        Limits(max_nodes=4, serial=False),
+        Limits(minutes_left=5.0),
+        Limits(minutes_left=5.0, most_gpus=4, most_memory_mb=8000),
+    ],
+)
 @pytest.mark.parametrize("workflow", ["", "test", "te*"])
 def test_the_claim_runs_over_a_partial_index_in_its_own_order(store: Store, limits: Limits, workflow: str) -> None:
     put(store, State.PREPROCESSED)
