@@ -129,8 +129,8 @@ class Head:
 
     def _turn(self, selector: selectors.BaseSelector) -> str:
         """Do what is due; why this was the last turn, or nothing."""
-        left = self.seconds_left
-        if not self._stopping and left is not None and left <= self.rules.stop_grace_seconds:
+        left = self.rules.seconds_for_jobs
+        if not self._stopping and left is not None and left <= 0:
             self.stop("the time limit is reached")
         try:
             self._work(selector)

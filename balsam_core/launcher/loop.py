@@ -80,6 +80,11 @@ class Rules:
     keeps_lease: bool = True
     reuses_processes: bool = False
 
+    @property
+    def seconds_for_jobs(self) -> float | None:
+        """Until jobs are stopped, which is a grace before the deadline; None: no limit."""
+        return None if self.deadline is None else self.deadline - self.stop_grace_seconds - time.monotonic()
+
 
 class Workers(Protocol):
     """The workers of one launcher, one per node; `Task.node` says whose a task is."""
@@ -341,8 +346,8 @@ class Loop:
         return max(pause, 0.0)
 
     def _check_time(self) -> None:
-        left = self.seconds_left
-        if left is not None and left <= self.rules.stop_grace_seconds:
+        left = self.rules.seconds_for_jobs
+        if left is not None and left <= 0:
             self.stop("the time limit is reached")
 
     def _why_end(self) -> str:
@@ -389,8 +394,7 @@ class Loop:
                 self.worker.recall(misplaced)
             return
         seen = 0
-        # Jobs are stopped a grace before the end: what needs the whole of it would be cut off.
-        seconds = None if self.seconds_left is None else self.seconds_left - self.rules.stop_grace_seconds
+        seconds = self.rules.seconds_for_jobs
 
         # One that was taken from us and may be claimed already: else what ran before would count as the new attempt.
         unrecorded = {result.job_id for result in self._results}

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from balsam_core.errors import BalsamError, LaunchError
-from balsam_core.launcher.loop import HasFileno, Loop
+from balsam_core.launcher.loop import HasFileno, Loop, Rules
 from balsam_core.launcher.messages import Report
 from balsam_core.launcher.modes import SerialMode
 from balsam_core.launcher.mpi_workers import MpiWorkers, RankLost
@@ -38,10 +38,12 @@ _MEETING_SECONDS = 600.0
 def lead(transport: Transport, own: WorkerClient, plan_file: Path) -> None:
     """Work off jobs on all nodes until the launcher says that it is enough."""
     plan = read_plan(plan_file)
+    # Before the ranks meet, which takes its time.
+    rules = plan.own_rules()
     # As in `start.py`: a loop over thousands of jobs makes no cycles to speak of.
     gc.set_threshold(50_000)
     try:
-        _lead(transport, own, plan)
+        _lead(transport, own, plan, rules)
     except RankLost as error:
         _say(News(lost=str(error)))
         raise
@@ -50,23 +52,23 @@ def lead(transport: Transport, own: WorkerClient, plan_file: Path) -> None:
         raise
 
 
-def _lead(transport: Transport, own: WorkerClient, plan: Plan) -> None:
-    site = Site(plan.rules.site, plan.environ)
+def _lead(transport: Transport, own: WorkerClient, plan: Plan, rules: Rules) -> None:
+    site = Site(rules.site, plan.environ)
     # Refuses an SQLite site when this is another machine than the launcher's.
     store = open_site(site, os.environ)
-    store.database.keep_to_lease(plan.rules.lease_seconds)
+    store.database.keep_to_lease(rules.lease_seconds)
     control = Control()
     ranks = _meet(transport, plan.nodes, control)
-    workers = MpiWorkers(transport, own, ranks, plan.rules.lease_seconds)
-    workers.configure(_first_messages(plan))
+    workers = MpiWorkers(transport, own, ranks, rules.lease_seconds)
+    workers.configure(_first_messages(plan, rules))
     reporter = Reporter(observed=plan.observed)
     loop = Loop(
         store,
-        SerialMode(plan.nodes, plan.workflow, plan.rules.reuses_processes),
+        SerialMode(plan.nodes, plan.workflow, rules.reuses_processes),
         workers,
         NoTransitions(),
         Workdirs(site.data),
-        plan.own_rules,
+        rules,
         reporter.show,
         reporter.notify,
         lambda: control,
@@ -215,18 +217,15 @@ def _meet(transport: Transport, nodes: Sequence[Node], control: Control) -> list
     return ranks_of(nodes, names)
 
 
-def _first_messages(plan: Plan) -> dict[int, Sequence[tuple[object, ...]]]:
-    rules = plan.rules
+def _first_messages(plan: Plan, rules: Rules) -> dict[int, Sequence[tuple[object, ...]]]:
     marks = {"BALSAM_LAUNCHER_ID": str(rules.launcher_id), RANKS_VARIABLE: os.environ[RANKS_VARIABLE]}
     environment = {**clean_environment(plan.environ), **marks}
-    left = plan.own_rules.deadline
-    seconds_left = None if left is None else left - time.monotonic()
     return {
         number: first_messages(
             node,
             environment,
             journal_path(rules.journals, rules.launcher_id, number),
-            seconds_left,
+            rules.seconds_for_jobs,
             rules.stop_grace_seconds,
         )
         for number, node in enumerate(plan.nodes)

@@ -39,9 +39,8 @@ class Plan(BaseModel):
         file.touch(mode=0o600)
         file.write_text(self.model_dump_json())
 
-    @property
     def own_rules(self) -> Rules:
-        """The rules with a deadline on this process's own clock."""
+        """The rules with a deadline on this process's own clock, which begins now: ask once, and early."""
         deadline = None if self.seconds_left is None else time.monotonic() + self.seconds_left
         return replace(self.rules, deadline=deadline, keeps_lease=False, persistent=True)
 

@@ -90,7 +90,7 @@ def launch(
         str(launcher_id),
         worker_environ,
         journal_path=journal_path(rules.journals, launcher_id),
-        seconds_left=None if rules.deadline is None else rules.deadline - time.monotonic(),
+        seconds_left=rules.seconds_for_jobs,
         grace_seconds=rules.stop_grace_seconds,
     ) as worker:
         info = _info(rules, options, len(nodes), allocation.job_id)
