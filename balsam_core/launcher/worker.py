@@ -13,7 +13,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +47,7 @@ _LONGEST_WAIT_SECONDS = 86_400.0
 # for 2 s after the grace.
 _STOP_COMMAND_SECONDS = 1.0
 _Words = tuple[list[str], dict[str, str]]  # a command and its changes of the environment
+_Table = Callable[[], list[procfs.Process]]  # reading it takes 10 microseconds for each process of the host
 # A longer result stays in its file.
 _RESULT_BYTES = 100_000
 _TOO_SHORT = "the time left is too short"
@@ -107,8 +109,10 @@ class Worker:
         """Take in ended processes, and end what is left of their groups."""
         for descriptor in list(self._warm):  # first: what its nursery has taken in is not ours to take in
             self.hear(descriptor)
-        for pid, code in reap(before=self._end_group):
-            self._ended(pid, code)
+        ended = list(reap(before=self._end_group))
+        table = cache(procfs.processes)  # one look for all of them, and none when nobody was killed
+        for pid, code in ended:
+            self._ended(pid, code, table)
 
     def hear(self, descriptor: int) -> None:
         """A nursery, or a process that it has forked, has said something."""
@@ -125,11 +129,11 @@ class Worker:
 
     def tick(self) -> float | None:
         """Do what is due, start what fits, report; the answer is the seconds until something is due again."""
-        now = time.monotonic()
+        now, table = time.monotonic(), cache(procfs.processes)
         while self._timers and self._timers[0][0] <= now:
             _, _, running, what = heappop(self._timers)
             if running.key in self._running and self._running[running.key] is running:
-                getattr(self, f"_{what}")(running)
+                getattr(self, f"_{what}")(running, table)
         self._start_what_fits()
         while heard := [one for one in self._nurseries or () if one.has_heard]:
             for nursery in heard:
@@ -315,7 +319,7 @@ class Worker:
         self._finish(running)
 
     def _hear_nursery(self, nursery: Nursery) -> None:
-        was_ready = nursery.is_ready
+        was_ready, table = nursery.is_ready, cache(procfs.processes)
         for pid, code in nursery.hear():
             process = nursery.reused.get(pid)
             if process is not None:
@@ -323,7 +327,7 @@ class Worker:
                 self._unwatch(process)
                 nursery.idle.pop(pid, None)
                 del nursery.reused[pid]
-            self._ended(pid, code)
+            self._ended(pid, code, table)
         if nursery.is_gone:
             self._lose(nursery)
         elif nursery.is_ready and not was_ready:
@@ -373,17 +377,17 @@ class Worker:
 
     # From the process to its end.
 
-    def _ended(self, pid: int, code: int) -> None:
+    def _ended(self, pid: int, code: int, table: _Table = procfs.processes) -> None:
         running = self._by_pid.pop(pid, None)
         if running is None:
             return  # an orphan that came to us as the subreaper, or a nursery
         running.code = code
-        if running.how is None or running.is_forced or not _others(running, procfs.processes()):
+        if running.how is None or running.is_forced or not _others(running, table()):
             self._finish(running)
         else:
             self._set_timer(_LINGER_SECONDS, running, "linger")
 
-    def _time_out(self, running: _Running) -> None:
+    def _time_out(self, running: _Running, _: _Table) -> None:
         self.reap()
         if running.key in self._running and running.how is None:
             self._terminate([running], How.TIMED_OUT, self._grace_seconds)
@@ -411,21 +415,20 @@ class Worker:
             _signal(running, signal.SIGTERM)
         self._spawner.rest()
 
-    def _force(self, running: _Running) -> None:
+    def _force(self, running: _Running, table: _Table) -> None:
         if running.stops:
             self._stop_by_command(running, running.stops[1])
             running.stops = []
             self._set_timer(_STOP_COMMAND_SECONDS, running, "force")
             return
-        table = procfs.processes()
         running.is_forced = True
-        running.family += procfs.descendants(table, [running.child.pid]) + _others(running, table)
+        running.family += procfs.descendants(table(), [running.child.pid]) + _others(running, table())
         _signal(running, signal.SIGKILL)
         if running.code is not None:
             self._finish(running)
 
-    def _linger(self, running: _Running) -> None:
-        if _others(running, procfs.processes()):
+    def _linger(self, running: _Running, table: _Table) -> None:
+        if _others(running, table()):
             self._set_timer(_LINGER_SECONDS, running, "linger")
         else:
             self._finish(running)

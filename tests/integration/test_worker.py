@@ -299,6 +299,17 @@ def test_a_job_that_ignores_sigterm_is_killed_with_all_its_family(site: Site) ->
     wait_until(lambda: not any(map(is_alive, family)))
 
 
+def test_killing_many_jobs_takes_no_look_at_all_processes_for_each(site: Site) -> None:
+    keys = [f"a.{number}" for number in range(800)]
+    site.worker.start([site.task(key, "", argv=["sleep", "300"], need=Need(packing=len(keys))) for key in keys])
+    for key in keys:
+        site.wait(Started, key)
+    site.worker.kill(keys, 30)
+    until = time.monotonic() + 4  # it took 7 s
+    for key in keys:
+        site.wait(Ended, key, until - time.monotonic())
+
+
 def test_a_stopped_job_can_be_killed(site: Site) -> None:
     site.worker.start([site.task("a.1", "echo > ready; kill -STOP $$")])
     wait_until((site.folder / "data/a.1/ready").exists)
