@@ -19,6 +19,8 @@ from balsam_core.launcher.spawner import CannotStart, Spawner
 
 # A fork takes a millisecond, and some more for each gigabyte; a nursery that takes longer is given up.
 _FORK_SECONDS = 30.0
+# A module that takes longer to import may hang: its jobs import it themselves, under their own time limits.
+_IMPORT_SECONDS = 120.0
 # With more functions than these at a time, or more sets of variables, those used longest ago are ended.
 _MOST = 8
 # So long after a nursery has failed, jobs start an interpreter each, which says what is wrong.
@@ -91,6 +93,7 @@ class Nursery:
         self._channel = channel
         self._hand_over = hand_over
         self._heard: list[Message] = []
+        self._ready_by = time.monotonic() + _IMPORT_SECONDS
 
     def fileno(self) -> int:
         """For a poll: readable when it says something, its end included."""
@@ -134,6 +137,11 @@ class Nursery:
     def is_gone(self) -> bool:
         """Whether it has hung up, or was given up."""
         return self._channel.is_closed or self.gone_at is not None
+
+    @property
+    def seconds_to_import(self) -> float | None:
+        """How long it may still take to import its function; None: it has done so, or is gone."""
+        return None if self.is_ready or self.is_gone else self._ready_by - time.monotonic()
 
     def close(self) -> None:
         """Hang up: it ends, and what it has forked with it."""

@@ -134,12 +134,20 @@ class Worker:
             _, _, running, what = heappop(self._timers)
             if running.key in self._running and self._running[running.key] is running:
                 getattr(self, f"_{what}")(running, table)
+        for nursery, seconds in self._importing():
+            if seconds <= 0:
+                self._lose(nursery)
         self._start_what_fits()
         while heard := [one for one in self._nurseries or () if one.has_heard]:
             for nursery in heard:
                 self._hear_nursery(nursery)
             self._start_what_fits()
         return self._report()
+
+    def _importing(self) -> list[tuple[Nursery, float]]:
+        """The nurseries that import their functions, and for how long they still may."""
+        nurseries = [(one, one.seconds_to_import) for one in self._nurseries or ()]
+        return [(one, seconds) for one, seconds in nurseries if seconds is not None]
 
     # What the launcher asks.
 
@@ -343,7 +351,7 @@ class Worker:
         self._spawner.rest()
 
     def _lose(self, nursery: Nursery) -> None:
-        """It has died, could not import its function, or does not answer: what it had running is ours to end now."""
+        """It has died, has not imported its function (in time), or does not answer: what it had running is now ours."""
         if nursery.gone_at is not None:
             return
         self._close(nursery)
@@ -477,6 +485,7 @@ class Worker:
         waits = [due] if self._reports else []
         if self._timers:
             waits.append(self._timers[0][0] - now)
+        waits += [seconds for _, seconds in self._importing()]
         return min(max(min(waits), 0), _LONGEST_WAIT_SECONDS) if waits else None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import balsam_core
-from balsam_core.launcher import procfs
+from balsam_core.launcher import procfs, worker_client
 from balsam_core.launcher.messages import Call, Ended, How, Need, Recalled, Started, Task
 from balsam_core.launcher.sweep import sweep
 from tests.integration import launching
@@ -178,6 +178,19 @@ def test_a_call_whose_function_is_being_imported_can_be_killed(site: Site) -> No
     assert site.wait(Recalled, "a.1").reason == "killed before it started"
     site.worker.recall()
     assert "b.1" in site.wait(Recalled, "b.1").keys
+
+
+def test_calls_of_a_function_whose_import_hangs_meet_their_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rest = worker_client._PROGRAM.split("from balsam_core", 1)
+    hurry = "from balsam_core.launcher import nurseries\nnurseries._IMPORT_SECONDS = 0.5\n"
+    monkeypatch.setattr(worker_client, "_PROGRAM", f"{path}{hurry}from balsam_core{rest}")
+    (tmp_path / "called.py").write_text("import time\nprint('hangs', flush=True)\ntime.sleep(300)\n")
+    site = make_site(tmp_path)
+    with site.worker:
+        (ended,) = site.run(task(site, "a.1", "told", timeout_seconds=0.5))
+    assert (ended.how, ended.tail) == (How.TIMED_OUT, "hangs\n")
 
 
 @pytest.mark.parametrize(
