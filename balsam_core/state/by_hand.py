@@ -7,21 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, case, select, update
-from sqlalchemy.sql import ColumnElement, and_
+from sqlalchemy.sql import ColumnElement, and_, or_
 
 from balsam_core.models.job import Job
 from balsam_core.state.dependencies import descendants_of, settle_waiting
 from balsam_core.state.jobs import change_jobs, select_jobs
-from balsam_core.state.machine import ACTIVE, PROCESSABLE, State, check_by_hand, origins
-from balsam_core.state.moves import chunks, move_each, words
+from balsam_core.state.machine import PROCESSABLE, State, check_by_hand, origins
+from balsam_core.state.moves import HELD_WHILE_RUNNING, RUNS, chunks, move_each, words
 from balsam_core.state.tables import jobs
 
 _CHUNK = 500
 
-# A killed job stays with the launcher that runs it, which lets go of it when its processes are gone.
-_KEPT_WHILE_RUNNING = case((jobs.c.state == State.RUNNING.value, jobs.c.launcher_id), else_=None)
-# So does a job that is moved elsewhere: it never runs twice at once, and a script that moves its own job goes on.
-_KEPT_WHILE_AT_WORK = case((jobs.c.state.in_(words(ACTIVE | PROCESSABLE)), jobs.c.launcher_id), else_=None)
+# A script that moves its own job goes on.
+_HELD_WHILE_AT_WORK = case((or_(RUNS, jobs.c.state.in_(words(PROCESSABLE))), jobs.c.launcher_id), else_=None)
 
 
 def move_by_hand(tx: Connection, where: ColumnElement[bool], target: State, *, now: float, message: str = "") -> int:
@@ -94,14 +92,7 @@ def kill(tx: Connection, where: ColumnElement[bool], *, recursive: bool, now: fl
         ids += descendants_of(tx, ids)
     alive = jobs.c.state.in_(words(origins(State.USER_KILLED)))
     killed = [job for chunk in chunks(ids, _CHUNK) for job in select_jobs(tx, and_(jobs.c.job_id.in_(chunk), alive))]
-    move_each(
-        tx,
-        [job.job_id for job in killed],
-        State.USER_KILLED,
-        now=now,
-        message=message,
-        also={"launcher_id": _KEPT_WHILE_RUNNING},
-    )
+    move_each(tx, [job.job_id for job in killed], State.USER_KILLED, now=now, message=message)
     return killed
 
 
@@ -118,7 +109,7 @@ def _move(
     message: str,
     holder: UUID | None = None,
 ) -> int:
-    keeps = _KEPT_WHILE_RUNNING if target is State.USER_KILLED else _KEPT_WHILE_AT_WORK
+    keeps = HELD_WHILE_RUNNING if target is State.USER_KILLED else _HELD_WHILE_AT_WORK
     if holder is not None:
         keeps = case((jobs.c.launcher_id == holder, jobs.c.launcher_id), else_=keeps)
     text = f"by hand: {message}" if message else "by hand"

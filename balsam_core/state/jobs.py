@@ -17,7 +17,7 @@ from balsam_core.models.job import Job, JobSpec, safe_folder
 from balsam_core.models.wording import reasons
 from balsam_core.state.dependencies import drop_edges, hold_up, insert_edges, settle_waiting
 from balsam_core.state.machine import RUNNABLE, State
-from balsam_core.state.moves import chunks, event_row, record, words
+from balsam_core.state.moves import RUNS, chunks, event_row, record, words
 from balsam_core.state.prepared import Prepared
 from balsam_core.state.tables import apps, events, jobs
 
@@ -155,7 +155,8 @@ def change_jobs(
     if known_apps_only and "application" in values:
         refuse_unknown_apps(tx, {values["application"]})
     wanted = list(tx.execute(select(jobs.c.job_id).where(where)).scalars())
-    claimed = and_(jobs.c.state.in_(words(RUNNABLE)), true() if holder is None else jobs.c.launcher_id != holder)
+    others = true() if holder is None else jobs.c.launcher_id != holder
+    claimed = and_(jobs.c.state.in_(words(RUNNABLE)), ~RUNS, others)
     not_started = case((claimed, None), else_=jobs.c.launcher_id)
     for chunk in chunks(wanted, _CHUNK):
         tx.execute(update(jobs).where(jobs.c.job_id.in_(chunk)).values({**values, "launcher_id": not_started}))

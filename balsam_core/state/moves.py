@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    case,
     exists,
     func,
     insert,
@@ -35,6 +36,10 @@ WAITING = (State.CREATED, State.AWAITING_PARENTS)
 
 # How the message of a job begins that failed because of another one.
 BECAUSE_OF_PARENT = "its parent "
+
+# Whoever runs a job lets go of it when its processes are gone, wherever it is moved meanwhile: else it may run twice.
+RUNS = or_(jobs.c.state == State.RUNNING.value, jobs.c.pid.is_not(None))
+HELD_WHILE_RUNNING = case((RUNS, jobs.c.launcher_id), else_=None)
 
 T = TypeVar("T")
 
@@ -120,7 +125,7 @@ def fail_children(tx: Connection, parents: Iterable[UUID], *, now: float, delete
         frontier = found
     record(tx, list(failing.values()))
     for chunk in chunks(failing, _CHUNK):
-        values = {"state": State.FAILED.value, "state_at": now, "launcher_id": None}
+        values = {"state": State.FAILED.value, "state_at": now, "launcher_id": HELD_WHILE_RUNNING}
         tx.execute(update(jobs).where(jobs.c.job_id.in_(chunk)).values(values))
 
 
@@ -188,7 +193,7 @@ def _move(
     insertion = insert(events).inline().from_select(_EVENT_COLUMNS, history).execution_options(preserve_rowcount=True)
     recorded = tx.execute(insertion).rowcount
     if recorded:
-        values = {"state": target.value, "state_at": now, "launcher_id": None, **(also or {})}
+        values = {"state": target.value, "state_at": now, "launcher_id": HELD_WHILE_RUNNING, **(also or {})}
         tx.execute(update(jobs).where(guard).values(values))
     return recorded
 

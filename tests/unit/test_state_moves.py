@@ -107,6 +107,26 @@ def test_a_move_by_hand_starts_the_count_of_reruns_anew_and_the_launcher_lets_go
     assert (state_of(store, job.job_id), store.held(launcher)) == (State.RESTART_READY, {})
 
 
+@pytest.mark.parametrize("target", [State.RESTART_READY, State.FAILED, State.AWAITING_PARENTS])
+@pytest.mark.parametrize("then", ["changed", "moved", "killed"])
+def test_a_job_that_was_moved_by_hand_while_it_ran_is_its_launchers_until_it_has_stopped(
+    tmp_path: Path, target: State, then: str
+) -> None:
+    store = temporary_store(tmp_path)
+    launcher = make_launcher(store)
+    job = running(store, launcher)
+    move(store, job.job_id, target)
+    if then == "changed":
+        store.change_jobs(only(job.job_id), {"args": "new"})
+    elif then == "moved":
+        move(store, job.job_id, State.RESTART_READY)
+    else:
+        store.kill(only(job.job_id))
+    assert list(store.held(launcher)) == [job.job_id]
+    assert finish(store, launcher, job) == {job.job_id}
+    assert store.held(launcher) == {}
+
+
 @pytest.mark.parametrize("state", sorted(set(State) - END - {State.AWAITING_PARENTS}))
 def test_every_job_that_has_not_ended_can_be_killed(tmp_path: Path, state: State) -> None:
     store = temporary_store(tmp_path)
