@@ -582,11 +582,20 @@ def _is_taken(flight: Flight, state: State | None) -> bool:
 
 
 def _result_data(text: str) -> Mapping[str, Any] | None:
-    """What the result of a function, as JSON, adds to its job's `data`."""
-    try:
-        return {"result": json.loads(text)} if text else None
-    except ValueError:
+    """What the result of a function adds to its job's `data`, when it is JSON that every database takes."""
+    if not text:
         return None
+    try:
+        result = json.loads(text, parse_constant=_refuse_constant)
+        # Half of a surrogate pair is a letter in JSON, and in nothing else.
+        json.dumps(result, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return {"result": result}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _full_disk(folder: Path) -> str:

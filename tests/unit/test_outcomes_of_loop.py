@@ -263,6 +263,14 @@ def test_a_job_that_was_changed_before_it_started_runs_as_it_is_now(tmp_path: Pa
     assert states_passed(bench.store, job)[2:] == ["RUNNING", "RUN_DONE", "JOB_FINISHED"]
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', "NaN", "[" * 50_000, "{"])
+def test_a_result_that_no_database_takes_costs_its_job_nothing_else(tmp_path: Path, text: str) -> None:
+    bench = Bench(tmp_path, lambda task: [runs(task)[0], Ended(task.key, 0, How.EXITED, 0.1, "", text)])
+    job = put(bench.store)
+    assert bench.loop.run() == "nothing more can run"
+    assert (state_of(bench.store, job), bench.store.job(job).data) == (State.JOB_FINISHED, {})
+
+
 def test_when_the_worker_dies_every_attempt_that_may_have_begun_is_recorded(tmp_path: Path) -> None:
     def answer(task: Task) -> list[Report]:
         bench.worker.is_dead = True
