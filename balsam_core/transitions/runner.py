@@ -205,7 +205,8 @@ class Transitions:
         return self.staging.timeout_seconds if script.kind in TRANSFERS else self.script_timeout_seconds
 
     def _finish(self, job: Job, target: State | None, message: str = "") -> None:
-        self._outcomes.append((job, target, message))
+        # A file may have a name that is no UTF-8, and no database takes that.
+        self._outcomes.append((job, target, message.encode(errors="backslashreplace").decode()))
 
     def record(self) -> bool:
         """Record what has ended, without starting anything; whether there was anything."""

@@ -324,3 +324,13 @@ def test_a_user_directory_that_cannot_be_read_as_a_path_fails_its_own_job(tmp_pa
     fine = put(bench.store, name="fine", user_workdir="~nobody-at-all/x")
     bench.loop.run()
     assert [state_of(bench.store, job) for job in (bad, fine)] == [State.FAILED, State.JOB_FINISHED]
+
+
+def test_a_file_whose_name_is_no_text_fails_its_own_staging_alone(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / os.fsdecode(b"caf\xe9")).symlink_to("nowhere")
+    bench = Bench(tmp_path, runs)
+    job = put(bench.store, stage_in_url=f"local:{tmp_path}/given/*")
+    assert bench.loop.run() == "nothing more can run"
+    assert state_of(bench.store, job) is State.FAILED
+    assert bench.store.history([job])[-1].message.endswith(r"/given/caf\udce9")
