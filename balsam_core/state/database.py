@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, exc, inspect
 
-from balsam_core.errors import ConfigError, DatabaseError, DatabaseLocked, SchemaMismatch
+from balsam_core.errors import ConfigError, DatabaseError, DatabaseLocked, JobSpecError, SchemaMismatch
 from balsam_core.state.forks import GATE
 from balsam_core.state.hosts import boot_id, is_same_process
 
@@ -202,6 +202,10 @@ class Database(ABC):
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            # What a user typed in Latin-1, say: Python has letters of its own for that, and no database takes them.
+            around = error.object[max(error.start - 20, 0) : error.end + 20]
+            raise JobSpecError(f"{around!r} is no text in UTF-8; write it in UTF-8") from error
         except exc.DBAPIError as error:
             if error.orig is not None:
                 self._tell(error.orig)

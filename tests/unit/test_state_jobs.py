@@ -229,3 +229,14 @@ def test_applications_are_added_found_changed_and_deleted(tmp_path: Path) -> Non
 
 def test_make_job_needs_no_database() -> None:
     assert make_job(State.RUN_DONE, job_id=uuid4()).state is State.RUN_DONE
+
+
+@pytest.mark.parametrize("fields", [{"args": "caf\udce9"}, {"tags": {"place": "caf\udce9"}}])
+def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path, fields: dict[str, Any]) -> None:
+    store = temporary_store(tmp_path)
+    job = put(store)
+    with pytest.raises(JobSpecError, match=r"caf\\udce9.* is no text in UTF-8"):
+        store.add_jobs([make_spec(**fields)])
+    with pytest.raises(JobSpecError, match=r"caf\\udce9.* is no text in UTF-8"):
+        store.change_jobs(only(job), fields)
+    assert [found.job_id for found in store.jobs()] == [job]
