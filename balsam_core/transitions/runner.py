@@ -134,8 +134,9 @@ class Transitions:
         except (JobSpecError, StagingError) as error:
             self._finish(job, State.FAILED, str(error))
         except OSError as error:
-            reason = f"{error.strerror}: {error.filename}"
-            self._finish(job, State.FAILED, f"cannot write in its working directory: {reason}")
+            # A full disk is found when the log is written: then the error names no file.
+            where = error.filename or self.workdirs.of(job)
+            self._finish(job, State.FAILED, f"cannot write in its working directory: {error.strerror}: {where}")
         except UnicodeEncodeError as error:
             letter = error.object[error.start]
             self._finish(job, State.FAILED, f"the launcher's locale has no letter {letter!r}; use one with UTF-8")

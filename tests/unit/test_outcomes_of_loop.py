@@ -334,3 +334,13 @@ def test_a_file_whose_name_is_no_text_fails_its_own_staging_alone(tmp_path: Path
     assert bench.loop.run() == "nothing more can run"
     assert state_of(bench.store, job) is State.FAILED
     assert bench.store.history([job])[-1].message.endswith(r"/given/caf\udce9")
+
+
+def test_a_full_disk_is_told_with_the_folder_that_lies_on_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, runs)
+    job = put(bench.store, application="scripted", user_workdir=str(tmp_path / "full"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "preprocess.log").symlink_to("/dev/full")
+    bench.loop.run()
+    said = f"cannot write in its working directory: No space left on device: {tmp_path}/full"
+    assert bench.store.history([job])[-1].message == said
