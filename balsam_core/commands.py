@@ -29,7 +29,8 @@ def run_command(command: Command, timeout_seconds: float, environ: Mapping[str, 
     that ran too long `timed_out`, with what it printed until then; its whole process group is killed.
     """
     base = os.environ if environ is None else environ
-    env = {**base, "LC_ALL": "C", **command.env}
+    kept = {name: value for name, value in base.items() if name not in command.unset}
+    env = {**kept, "LC_ALL": "C", **command.env}
     try:
         process = subprocess.Popen(
             command.argv,

@@ -50,11 +50,13 @@ class Command:
     """A command for the core to run; never a shell's string.
 
     env: variables added to the environment of whoever runs it. stdin: text for its standard input; None: empty.
+    unset: variables that it does not get from there; of the commands of schedulers and node sources only.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: str | None = None
+    unset: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ class MpiLauncherContract:
         command = self.mpi_launcher.command(a_launch(2, argv=argv, ranks_per_node=4))
         _check_command(command)
         assert command.argv[-len(argv) :] == argv, f"{command.argv} does not end with the program"
+        assert not command.unset, f"{command.unset} would be seen: a program is started in the launcher's environment"
 
     def test_the_flags_of_the_job_stand_before_the_program(self) -> None:
         command = self.mpi_launcher.command(a_launch(argv=("a.out",), flags=("--one", "two words")))
@@ -250,6 +251,7 @@ def _check_command(command: Command) -> None:
     assert command.argv, "a command without words"
     assert all(isinstance(word, str) for word in command.argv), f"{command.argv} holds more than text"
     assert all(isinstance(value, str) for value in command.env.values()), f"{command.env} holds more than text"
+    assert all(isinstance(name, str) for name in command.unset), f"{command.unset} holds more than text"
 
 
 def _check_words(error: Exception) -> None:

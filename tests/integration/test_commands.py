@@ -24,6 +24,8 @@ def test_stdout_and_stderr_are_never_mixed() -> None:
 def test_a_command_speaks_the_c_locale_and_sees_its_own_variables() -> None:
     result = run_command(shell("echo $LC_ALL $A", A="1"), 10, {"LC_ALL": "de_DE.UTF-8", "PATH": "/bin:/usr/bin"})
     assert result.stdout == "C 1\n"
+    blind = Command(("/bin/sh", "-c", "echo ${A-none} $B"), unset=("A", "C"))
+    assert run_command(blind, 10, {"A": "1", "B": "2"}).stdout == "none 2\n"
 
 
 def test_a_command_reads_its_text_or_nothing() -> None:

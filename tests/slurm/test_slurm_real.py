@@ -157,6 +157,24 @@ def test_batch_jobs_are_submitted_found_asked_for_together_and_cancelled_while_t
     assert user.statuses("99999") == {}
 
 
+def test_variables_of_the_user_change_neither_the_batch_job_nor_what_is_heard_of_it(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SBATCH_JOB_NAME": "mine",
+        "SBATCH_PARTITION": "regular",
+        "SQUEUE_PARTITION": "shared",
+        "SQUEUE_USERS": "nobody",
+        "SCANCEL_PARTITION": "shared",
+    }.items():
+        monkeypatch.setenv(name, value)
+    waiting = user.submit("#SBATCH --partition=debug", "--hold", queue="debug")
+    status = user.statuses(waiting)[waiting]
+    assert (status.name, status.queue) == (user.tag, "debug")
+    assert user.cancel(waiting) == {waiting}
+    assert user.state(waiting) is BatchState.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

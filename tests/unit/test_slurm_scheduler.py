@@ -509,6 +509,31 @@ def test_one_of_two_answers_is_enough_and_none_is_an_error() -> None:
         )
 
 
+# --- variables of users
+
+
+def test_directives_of_the_script_count_more_than_variables_of_whoever_submits() -> None:
+    def unset(slurm: Slurm, **fields: object) -> set[str]:
+        command = slurm.submit_command(make_request(**fields), "/s.sh", dry_run=False)
+        assert command
+        return set(command.unset)
+
+    plain = unset(Slurm(SlurmSettings(exclusive=False)))
+    assert {"SBATCH_JOB_NAME", "SBATCH_TIMELIMIT"} < plain
+    # Of what a script does not say, a variable is the default.
+    assert not {"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_EXCLUSIVE", "SBATCH_GRES"} & plain
+    asked = unset(SLURM, project="ada", queue="debug", gpus_per_node=2) - plain
+    assert {"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_EXCLUSIVE", "SBATCH_GRES", "SBATCH_MEM_PER_NODE"} < asked
+    assert "SBATCH_QOS" in unset(Slurm(SlurmSettings(queue_is="qos")), queue="debug")
+
+
+def test_no_filter_of_the_user_hides_batch_jobs() -> None:
+    asking = [SLURM.status_command(["7"], "ada"), SLURM.find_command("ql1", "ada"), SLURM.cancel_command(["7"])]
+    for command in (*asking, SLURM.history_commands([record("7")])[0]):
+        assert command
+        assert {"SQUEUE_PARTITION", "SQUEUE_USERS"} < set(command.unset)
+
+
 # --- cancelling
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from balsam_core.plugins import Allocation, Command, Hardware, LaunchError, Node, NodeSource, Probe
+from balsam_slurm.environ import FILTERS_OF_SQUEUE
 from balsam_slurm.fields import seconds_in
 
 _PART = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
@@ -41,7 +42,8 @@ class SlurmNodes(NodeSource):
         end = probe.environ.get("SLURM_JOB_END_TIME", "")
         if end.isdecimal():
             return max(float(end) - self._now(), 0.0)
-        answer = probe.run(Command(("squeue", "--noheader", "--format=%L", f"--jobs={job_id}")))
+        ask = ("squeue", "--noheader", "--format=%L", f"--jobs={job_id}")
+        answer = probe.run(Command(ask, unset=FILTERS_OF_SQUEUE))
         times = [seconds_in(line.strip()) for line in answer.stdout.splitlines()]
         return next((seconds for seconds in times if seconds is not None), None)
 

@@ -21,6 +21,7 @@ from balsam_core.plugins import (
     SchedulerUnavailable,
     StatusReport,
 )
+from balsam_slurm.environ import FILTERS_OF_SINFO, FILTERS_OF_SQUEUE, OPTIONS_OF_CANCELLING, overruled
 from balsam_slurm.ids import ROW_ID, cluster_of, cluster_words, number_of, report_of
 from balsam_slurm.sacct import read_sacct, sacct_of
 from balsam_slurm.settings import SlurmSettings
@@ -64,9 +65,9 @@ class Slurm(Scheduler):
         # The short -D, for its long form was --workdir before 17.11. In the file's name, %j would be the id.
         output = request.output_prefix.replace("%", "%%") + ".out"
         check = ("--test-only",) if dry_run else ()
-        return Command(
-            ("sbatch", "--parsable", *check, "-D", request.workdir, "-o", output, *request.sched_flags, script)
-        )
+        paths = ("-D", request.workdir, "-o", output)
+        argv = ("sbatch", "--parsable", *check, *paths, *request.sched_flags, script)
+        return Command(argv, unset=overruled(request, self.template_values(request)))
 
     def parse_submit(self, result: CommandResult) -> str:
         found = [line.strip() for line in result.stdout.splitlines() if _NEW_ID.match(line.strip())]
@@ -79,7 +80,7 @@ class Slurm(Scheduler):
         raise SchedulerNotUnderstood(f"sbatch did not print one id: {own_words(result)}", result.stdout + result.stderr)
 
     def status_command(self, ids: Sequence[str], user: str) -> Command:
-        return Command(squeue_of(ids, self._settings.queue_is))
+        return Command(squeue_of(ids, self._settings.queue_is), unset=FILTERS_OF_SQUEUE)
 
     def parse_status(self, ids: Sequence[str], result: CommandResult) -> StatusReport:
         table = read_squeue(result.stdout)
@@ -91,7 +92,8 @@ class Slurm(Scheduler):
         raise not_answered(result)
 
     def find_command(self, tag: str, user: str) -> Command | None:
-        return Command((*squeue_words(self._settings.queue_is), f"--user={user}", f"--name={tag}"))
+        argv = (*squeue_words(self._settings.queue_is), f"--user={user}", f"--name={tag}")
+        return Command(argv, unset=FILTERS_OF_SQUEUE)
 
     def parse_find(self, result: CommandResult) -> str | None:
         table = read_squeue(result.stdout)
@@ -107,7 +109,7 @@ class Slurm(Scheduler):
         ids = [record.id for record in records]
         if not ids:
             return ()
-        recent = Command(squeue_of(ids, self._settings.queue_is))
+        recent = Command(squeue_of(ids, self._settings.queue_is), unset=FILTERS_OF_SQUEUE)
         if not self._settings.accounting:
             return (recent,)
         return (recent, Command(sacct_of(ids, self._settings.queue_is)))
@@ -131,7 +133,7 @@ class Slurm(Scheduler):
         return StatusReport(jobs, tuple(unreadable))
 
     def idle_command(self) -> Command | None:
-        return Command(("sinfo", "--noheader", "--format=%R|%T|%D"))
+        return Command(("sinfo", "--noheader", "--format=%R|%T|%D"), unset=FILTERS_OF_SINFO)
 
     def parse_idle(self, result: CommandResult) -> Sequence[IdleNodes]:
         if result.returncode != 0:
@@ -142,7 +144,7 @@ class Slurm(Scheduler):
         return [IdleNodes(queue, int(nodes)) for queue, nodes in idle if nodes.isdecimal()]
 
     def cancel_command(self, ids: Sequence[str]) -> Command:
-        return Command(("sh", "-c", "; ".join(_cancelling(ids))))
+        return Command(("sh", "-c", "; ".join(_cancelling(ids))), unset=OPTIONS_OF_CANCELLING)
 
     def parse_cancel(self, ids: Sequence[str], result: CommandResult) -> frozenset[str]:
         said = replace(result, argv=("scancel",))
