@@ -14,6 +14,7 @@ from balsam_core.commands import answer_of
 from balsam_core.errors import PluginError, SchedulerError, SchedulerNotUnderstood
 from balsam_core.models.batch import OPEN, BatchJob, Change, Evidence, LaunchState
 from balsam_core.plugins.contracts import BatchEvent, BatchRecord, BatchStatus, IdleNodes, Scheduler, StatusReport
+from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import Registry
 from balsam_core.state.store import Store
 
@@ -39,7 +40,7 @@ class Poller:
         problems = {}
         for name in sorted({job.scheduler for job in self._open()}):
             try:
-                self._refresh(self.registry.scheduler(name))
+                self._refresh(GuardedScheduler(self.registry.scheduler(name)))
             except PluginError as error:
                 problems[name] = str(error)
                 continue
@@ -51,7 +52,7 @@ class Poller:
     def idle_nodes(self, name: str) -> Sequence[IdleNodes]:
         """What a scheduler says of idle nodes; nothing when it does not tell, or gives no answer."""
         try:
-            scheduler = self.registry.scheduler(name)
+            scheduler = GuardedScheduler(self.registry.scheduler(name))
             command = scheduler.idle_command()
             return scheduler.parse_idle(answer_of(self.shell.run(command))) if command else ()
         except (PluginError, SchedulerError) as error:
@@ -85,7 +86,7 @@ class Poller:
             found = self._find_submitted(scheduler, [job for job in jobs if job.scheduler_id is None])
             known = [job for job in jobs if job.scheduler_id is not None] + found
             self._record(known, self._judged(scheduler, known) if known else [])
-        except SchedulerError as error:
+        except (PluginError, SchedulerError) as error:
             _log.warning("scheduler %s: %s", scheduler.name, error)
             raw = error.raw.strip() if isinstance(error, SchedulerNotUnderstood) else ""
             return f"{error}: {raw[:500]}" if raw else str(error)
@@ -117,13 +118,13 @@ class Poller:
     ) -> tuple[Mapping[str, BatchStatus], Evidence | None]:
         """How absent batch jobs ended, as far as the scheduler remembers."""
         records = [BatchRecord(str(job.scheduler_id), job.workdir, job.output_prefix) for job in jobs]
-        commands = scheduler.history_commands(records) if records else ()
-        if not commands:
-            return {}, None
         try:
+            commands = scheduler.history_commands(records) if records else ()
+            if not commands:
+                return {}, None
             results = [self.shell.run(command) for command in commands]
             report = scheduler.parse_history(records, results)
-        except SchedulerError as error:
+        except (PluginError, SchedulerError) as error:
             # Silence about the past is no reason to doubt what was said of the present.
             _log.warning("scheduler %s tells no history: %s", scheduler.name, error)
             return {}, None

@@ -19,6 +19,7 @@ from balsam_core.commands import COMMAND_NOT_EXECUTABLE, COMMAND_NOT_FOUND, answ
 from balsam_core.errors import (
     ConfigError,
     JobSpecError,
+    PluginError,
     SchedulerError,
     SchedulerNotUnderstood,
     SchedulerRejected,
@@ -27,6 +28,7 @@ from balsam_core.errors import (
 from balsam_core.models.batch import BatchRequest, Change, Evidence, LaunchState
 from balsam_core.models.wording import reasons
 from balsam_core.plugins.contracts import Command, CommandResult, Scheduler
+from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import Registry
 from balsam_core.settings import Settings
 from balsam_core.site import Site
@@ -118,7 +120,7 @@ class Submission:
         return Rehearsal(scheduler.name, text, command.argv, jobs, self._check_by_scheduler(scheduler, request, text))
 
     def _checked(self, wanted: Wanted) -> tuple[Scheduler, int]:
-        scheduler = self.registry.scheduler(wanted.scheduler or self.settings.scheduler.name)
+        scheduler = GuardedScheduler(self.registry.scheduler(wanted.scheduler or self.settings.scheduler.name))
         check_limits(wanted.queue, wanted.nodes, wanted.time_limit_minutes, self.settings.queues)
         check_reach(self.settings, scheduler)
         if wanted.mpi is not None:
@@ -205,7 +207,7 @@ class Submission:
         """A script that cannot be made is nothing that was submitted."""
         try:
             yield
-        except (ConfigError, OSError) as error:
+        except (ConfigError, PluginError, OSError) as error:
             self._move(request, LaunchState.REJECTED, str(error), {}, None)
             raise
 

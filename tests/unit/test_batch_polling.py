@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from balsam_core.errors import (
     SchedulerUnavailable,
 )
 from balsam_core.models.batch import LaunchState
-from balsam_core.plugins import CommandResult
+from balsam_core.plugins import Command, CommandResult
 from balsam_core.settings import QueueSettings, SchedulerSettings, Settings, SiteSettings
 from balsam_core.state.hosts import boot_id, process_clock
 from balsam_core.state.tables import batch_jobs
@@ -87,6 +88,64 @@ def test_after_no_readable_answer_the_batch_job_stays_open_and_is_found_by_its_n
     assert played.poll() == {}
     assert (played.job().scheduler_id, played.job().state) == ("12", RUNNING)
     assert ("playfind", played.job().tag) in played.shell.asked
+
+
+def _fails(*_given: object) -> None:
+    raise KeyError("JOBID")
+
+
+NONSENSE = pytest.mark.parametrize("nonsense", [_fails, lambda *_given: {"7": "RUNNING"}])
+
+
+@NONSENSE
+def test_a_broken_plugin_that_builds_no_command_submits_nothing(
+    played: Played, monkeypatch: pytest.MonkeyPatch, nonsense: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(PlayedScheduler, "submit_command", nonsense)
+    with pytest.raises(PluginError, match="of the scheduler 'played'"):
+        played.submit()
+    assert (played.job().state, played.shell.asked) == (REJECTED, [])
+
+
+@NONSENSE
+def test_a_broken_plugin_that_cannot_read_the_id_leaves_the_batch_job_to_be_found(
+    played: Played, monkeypatch: pytest.MonkeyPatch, nonsense: Callable[..., object]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(PlayedScheduler, "parse_submit", nonsense)
+        with pytest.raises(SchedulerNotUnderstood, match="of the scheduler 'played'") as caught:
+            played.submit()
+    assert caught.value.raw == "7\n"
+    played.shell.answers.update(playfind="7\n", playstat="7 RUNNING\n")
+    assert played.poll() == {}
+    assert played.job().state is RUNNING
+
+
+@NONSENSE
+@pytest.mark.parametrize("method", ["status_command", "parse_status", "idle_command", "parse_idle"])
+def test_a_broken_plugin_is_told_of_by_who_polls_and_changes_nothing(
+    played: Played, monkeypatch: pytest.MonkeyPatch, method: str, nonsense: Callable[..., object]
+) -> None:
+    played.submit()
+    monkeypatch.setattr(PlayedScheduler, "idle_command", lambda _self: Command(("playidle",)))
+    monkeypatch.setattr(PlayedScheduler, method, nonsense)
+    assert ("of the scheduler 'played'" in played.poll().get("played", "")) == ("status" in method)
+    assert played.poller().idle_nodes("played") == ()
+    assert played.job().state is QUEUED
+
+
+@NONSENSE
+@pytest.mark.parametrize("method", ["history_commands", "parse_history"])
+def test_a_broken_plugin_without_history_does_not_spoil_what_it_says_of_the_present(
+    played: Played, monkeypatch: pytest.MonkeyPatch, method: str, nonsense: Callable[..., object]
+) -> None:
+    played.submit()
+    played.shell.answers["playsub"] = "8\n"
+    played.submit()
+    monkeypatch.setattr(PlayedScheduler, method, nonsense)
+    played.shell.answers["playstat"] = "8 RUNNING\n"
+    assert (played.poll(), played.poll(GRACE_SECONDS)) == ({}, {})
+    assert (played.job(1).state, played.job(2).state) == (QUEUED, RUNNING)
 
 
 def test_a_crash_before_the_submit_command_is_told_apart_after_the_grace(played: Played) -> None:
