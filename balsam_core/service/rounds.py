@@ -58,11 +58,15 @@ class Rounds:
     def act(self, outlook: Outlook) -> int:
         """Submit what was planned; how many batch jobs. No fault of a scheduler ends it."""
         submitted = 0
+        paused: Mapping[str, str] = {}
         for ask in outlook.asks:
+            if ask.queue in paused:
+                continue
             try:
                 done = self.submission.submit(self._wanted(ask))
             except SchedulerRejected as error:
                 _log.warning("queue %s refused %d nodes for %d minutes: %s", ask.queue, ask.nodes, ask.minutes, error)
+                paused = self._paused()
             except SchedulerError as error:
                 _log.warning("nothing more is submitted in this round: %s", error)
                 break

@@ -157,7 +157,8 @@ class BatchStore:
         query = select(*kinds, func.count()).where(wanted, free, jobs.c.launcher_id.is_(None), jobs.c.hold.is_(False))
         with self._database.read() as tx:
             rows = tx.execute(query.group_by(*kinds)).all()
-        return [Work(mode(bool(row[0])), row[1], row[2], row[3], row[4]) for row in rows]
+        # A job may declare that it takes no time; some minute it does take.
+        return [Work(mode(bool(row[0])), row[1], row[2], max(row[3], 1), row[4]) for row in rows]
 
     def begin_service(self, info: leases.LauncherInfo) -> None:
         """Begin the lease of the site's service; raises LaunchError, which names the other one, while one lives."""

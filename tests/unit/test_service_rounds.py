@@ -12,7 +12,7 @@ import pytest
 from balsam_core.errors import ConfigError, LaunchError
 from balsam_core.models.batch import LaunchState, Work
 from balsam_core.plugins import CommandResult
-from balsam_core.service.plan import Ask
+from balsam_core.service.plan import OVERHEAD_MINUTES, Ask
 from balsam_core.service.rounds import Rounds, describe, paused_queues
 from balsam_core.settings import QueueSettings, SchedulerSettings, ServiceSettings, Settings
 from balsam_core.state.batch_store import SERVICE
@@ -79,6 +79,22 @@ def test_a_round_submits_what_the_work_needs_and_the_next_one_nothing_more(playe
     assert (job.queue, job.nodes, job.time_limit_minutes, job.job_mode) == ("debug", 4, 25, "serial")
     played.shell.answers["playstat"] = "7 QUEUED\n"
     assert (a_round(played), a_round(played)) == (0, 0)
+
+
+def test_a_job_that_declares_no_minutes_at_all_takes_one(played: Played) -> None:
+    put(played.store, State.PREPROCESSED, wall_time_minutes=0)
+    assert rounds(played).look().asks == [Ask("debug", None, "serial", 1, 1 + OVERHEAD_MINUTES)]
+
+
+def test_a_queue_rests_within_a_round_that_asks_it_for_many_batch_jobs(played: Played) -> None:
+    small = QueueSettings(name="small", max_nodes=1, max_minutes=60)
+    played.settings = SETTINGS.model_copy(update={"queues": (small,)})
+    for number in range(5):
+        put(played.store, State.PREPROCESSED, f"j{number}", wall_time_minutes=50)
+    played.shell.answers["playsub"] = CommandResult(("playsub",), 1, stderr="too many batch jobs of yours")
+    assert len(rounds(played).look().asks) == 5
+    assert a_round(played) == 0
+    assert len(played.store.batches.select(machine_id=MACHINE)) == SETTINGS.service.max_failures
 
 
 def test_while_the_scheduler_is_silent_nothing_is_asked_for(played: Played) -> None:
