@@ -324,4 +324,4 @@ def test_theta_lets_larger_batch_jobs_run_longer() -> None:
     (theta,) = (one for one in balsam_cobalt.balsam_machines() if one.name == "theta")
     steps = [(queue.min_nodes, queue.max_nodes, queue.max_minutes) for queue in theta.queues if queue.name == "default"]
     assert steps == [(128, 255, 180), (256, 383, 360), (384, 639, 540), (640, 801, 720), (802, 4392, 1440)]
-    assert Queue("debug-cache-quad", max_nodes=8, max_minutes=60) in theta.queues
+    assert Queue("debug-cache-quad", max_nodes=8, max_minutes=60, max_queued=1) in theta.queues

@@ -30,8 +30,8 @@ MACHINES = (
         # How much memory a node has depends on the mode that a batch job asks for: its node source knows.
         node=NodeShape(cpus=64, threads_per_core=4),
         queues=(
-            Queue("debug-cache-quad", max_nodes=8, max_minutes=60),
-            Queue("debug-flat-quad", max_nodes=8, max_minutes=60),
+            Queue("debug-cache-quad", max_nodes=8, max_minutes=60, max_queued=1),
+            Queue("debug-flat-quad", max_nodes=8, max_minutes=60, max_queued=1),
             *_theta_default(),
         ),
         database="postgresql",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from balsam_core.plugins import Machine, NodeShape, Queue
 
-# https://docs.alcf.anl.gov/polaris: `prod` hands a batch job on to the queue for its size, each with its own limit.
+# https://docs.alcf.anl.gov/polaris: `prod` hands a batch job on to the queue for its size, each with its own limit;
+# `demand` is left out, for it takes only those who have applied for it.
 POLARIS = Machine(
     "polaris",
     scheduler="pbs",
@@ -17,8 +18,7 @@ POLARIS = Machine(
         Queue("prod", min_nodes=10, max_nodes=24, max_minutes=3 * 60),
         Queue("prod", min_nodes=25, max_nodes=99, max_minutes=6 * 60),
         Queue("prod", min_nodes=100, max_nodes=496, max_minutes=24 * 60),
-        Queue("preemptable", max_nodes=10, max_minutes=72 * 60),
-        Queue("demand", max_nodes=56, max_minutes=60),
+        Queue("preemptable", max_nodes=10, max_minutes=72 * 60, max_queued=20),
     ),
     database="postgresql",
     description="ALCF Polaris: HPE Apollo, 32 cores and 4 A100 GPUs per node",
