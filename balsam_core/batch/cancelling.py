@@ -6,7 +6,7 @@ from balsam_core.batch.asking import evidence_of
 from balsam_core.batch.polling import Poller
 from balsam_core.commands import answer_of
 from balsam_core.errors import JobSpecError, SchedulerRejected
-from balsam_core.models.batch import BatchJob, Change
+from balsam_core.models.batch import OPEN, BatchJob, Change
 from balsam_core.plugins.guarding import GuardedScheduler
 
 
@@ -32,6 +32,7 @@ def cancel(poller: Poller, name: str) -> BatchJob:
     if job.scheduler_id not in agreed:
         words = " ".join(f"{result.stdout} {result.stderr}".split()) or f"exit code {result.returncode}"
         raise SchedulerRejected(f"{job} was not cancelled: {words}")
-    batches.apply([Change(job.launch_id, job.state, job.state, "", {"cancelled": True})])
+    # The scheduler may have taken its time, and a launcher begun meanwhile.
+    batches.apply([Change(job.launch_id, state, state, "", {"cancelled": True}) for state in OPEN])
     batches.note(job.launch_id, "asked to be cancelled", evidence_of(result))
     return job
