@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from balsam_core.batch.asking import Shell, evidence_of, user_name
 from balsam_core.batch.verdict import Answer, judge, needs_history
 from balsam_core.commands import answer_of
-from balsam_core.errors import PluginError, SchedulerError, SchedulerNotUnderstood
+from balsam_core.errors import BalsamError, PluginError, SchedulerError, SchedulerNotUnderstood
 from balsam_core.models.batch import OPEN, BatchJob, Change, Evidence, LaunchState
 from balsam_core.plugins.contracts import BatchEvent, BatchRecord, BatchStatus, IdleNodes, Scheduler, StatusReport
 from balsam_core.plugins.guarding import GuardedScheduler
@@ -88,8 +88,7 @@ class Poller:
             self._record(known, self._judged(scheduler, known) if known else [])
         except (PluginError, SchedulerError) as error:
             _log.warning("scheduler %s: %s", scheduler.name, error)
-            raw = error.raw.strip() if isinstance(error, SchedulerNotUnderstood) else ""
-            return f"{error}: {raw[:500]}" if raw else str(error)
+            return _with_raw_text(error)
         return ""
 
     def _judged(self, scheduler: Scheduler, jobs: Sequence[BatchJob]) -> list[Change]:
@@ -136,7 +135,15 @@ class Poller:
         for job in jobs:
             if job.submitting and job.pilot is None:
                 continue
-            scheduler_id, evidence = self._find(scheduler, job)
+            try:
+                scheduler_id, evidence = self._find(scheduler, job)
+            except (PluginError, SchedulerNotUnderstood) as error:
+                # That nothing is known of this one keeps none of the others from being asked for.
+                _log.warning("scheduler %s, batch job %s: %s", scheduler.name, job.tag, error)
+                self._record(
+                    [job], [Change(job.launch_id, job.state, job.state, "", {"reason": _with_raw_text(error)})]
+                )
+                continue
             if scheduler_id is None:
                 answer = Answer(None, None, self.store.batches.clock(), self._patience(scheduler), evidence)
                 self._record([job], [judge(job, answer, time.time())])
@@ -180,6 +187,12 @@ def _event(job: BatchJob, change: Change) -> BatchEvent:
         datetime.now(timezone.utc),
         change.message,
     )
+
+
+def _with_raw_text(error: BalsamError) -> str:
+    """The error, and what could not be read."""
+    raw = error.raw.strip() if isinstance(error, SchedulerNotUnderstood) else ""
+    return f"{error}: {raw[:500]}" if raw else str(error)
 
 
 def _is_mentioned(scheduler_id: str, report: StatusReport) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -148,6 +148,18 @@ def test_a_broken_plugin_without_history_does_not_spoil_what_it_says_of_the_pres
     assert (played.job(1).state, played.job(2).state) == (QUEUED, RUNNING)
 
 
+def test_a_batch_job_that_cannot_be_found_for_sure_keeps_none_from_being_asked_for(played: Played) -> None:
+    played.submit()
+    a_submitter_that_died(played)
+    played.shell.answers["playsub"] = "8\n"
+    played.submit()
+    played.shell.answers.update(playfind=GARBAGE, playstat="8 RUNNING\n")
+    for _ in range(3):
+        assert played.poll(LEASE_SECONDS) == {}
+    assert (played.job(1).state, played.job(2).state) == (SUBMITTING, RUNNING)
+    assert played.job(1).reason == "unreadable: <html>"
+
+
 def test_a_crash_before_the_submit_command_is_told_apart_after_the_grace(played: Played) -> None:
     played.submit()
     a_submitter_that_died(played)
@@ -272,6 +284,23 @@ def test_a_cancelled_batch_job_is_cancelled_when_it_is_gone(played: Played) -> N
     assert played.job().state is CANCELLED
     with pytest.raises(JobSpecError, match="batch job 1 is CANCELLED already"):
         cancel(played.poller(), "1")
+
+
+def test_a_launcher_that_begins_while_its_batch_job_is_cancelled_does_not_hide_that(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = played.submit()
+
+    def agree_late(scheduler: PlayedScheduler, ids: Sequence[str], result: CommandResult) -> frozenset[str]:
+        played.store.batches.launcher_begins(job.launch_id, "7", "n1")
+        return frozenset(ids)
+
+    monkeypatch.setattr(PlayedScheduler, "parse_cancel", agree_late)
+    cancel(played.poller(), "1")
+    assert (played.job().state, played.job().cancelled) == (RUNNING, True)
+    played.shell.answers["playstat"] = "7 DONE\n"
+    played.poll()
+    assert played.job().state is CANCELLED
 
 
 def test_a_cancellation_that_the_scheduler_does_not_agree_to_says_so(played: Played) -> None:
