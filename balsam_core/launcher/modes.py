@@ -23,6 +23,7 @@ from balsam_core.models.app import AppSpec, called_function
 from balsam_core.models.job import Job
 from balsam_core.models.nodes import Node, Placement
 from balsam_core.plugins import Command, Launch, MpiLauncher
+from balsam_core.plugins.guarding import mpi_command
 from balsam_core.state.claims import Limits
 from balsam_core.workdirs import result_name
 
@@ -358,7 +359,7 @@ class MpiMode(JobMode):
             flags=tuple(job.mpi_flags.split()),
             exclusive=job.node_packing_count == 1,
         )
-        command = self.mpi.command(launch)
+        command = mpi_command(self.mpi, launch)
         self._last_start = time.monotonic()
         argv = in_envscript(command.argv, app.envscript)
         variables = {**launch.env, **command.env}

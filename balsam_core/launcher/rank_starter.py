@@ -18,6 +18,7 @@ from balsam_core.launcher.ranks import words
 from balsam_core.launcher.sweep import RANKS_VARIABLE
 from balsam_core.models.nodes import Node, Placement
 from balsam_core.plugins import Launch, MpiLauncher
+from balsam_core.plugins.guarding import mpi_command
 
 _ANSWER_SECONDS = 20.0
 _ASKED_AT_ONCE = 16
@@ -50,7 +51,7 @@ class RankStarter:
         mark = f"{uuid4()}"
         argv = words(str(self.rules.launcher_id), file, self.rules.lease_seconds, self._marks)
         self._marks.append(mark)
-        return start_program(self.mpi.command(_launch(argv, nodes, {RANKS_VARIABLE: mark})), self.environ, mark)
+        return start_program(mpi_command(self.mpi, _launch(argv, nodes, {RANKS_VARIABLE: mark})), self.environ, mark)
 
     def answering(self, nodes: Sequence[Node]) -> list[Node]:
         """Those on which the MPI launcher can still run a command: asked together, and one by one if that fails."""
@@ -61,7 +62,7 @@ class RankStarter:
         return [node for node, answers_well in zip(nodes, answers, strict=True) if answers_well]
 
     def _answer(self, nodes: Sequence[Node]) -> bool:
-        command = self.mpi.command(_launch(("true",), nodes, {}))
+        command = mpi_command(self.mpi, _launch(("true",), nodes, {}))
         return run_command(command, _ANSWER_SECONDS, self.environ).returncode == 0
 
 

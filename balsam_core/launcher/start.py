@@ -26,6 +26,7 @@ from balsam_core.models.job import Job
 from balsam_core.models.nodes import Allocation, Node, Placement
 from balsam_core.plugins import JobEvent, Launch
 from balsam_core.plugins.discovery import discover
+from balsam_core.plugins.guarding import mpi_command
 from balsam_core.plugins.registry import Registry
 from balsam_core.settings import LauncherSettings, NodesSettings, Settings
 from balsam_core.site import Site
@@ -177,7 +178,7 @@ def _mode(nodes: list[Node], options: LaunchOptions, settings: Settings, registr
     if options.job_mode == "mpi":
         mpi = registry.mpi_launcher(options.mpi or settings.mpi.name)
         # A missing mpiexec is the site's trouble: said once, before a job fails because of it.
-        mpi.command(Launch(("true",), (Placement(nodes[0], nodes[0].cpus),)))
+        mpi_command(mpi, Launch(("true",), (Placement(nodes[0], nodes[0].cpus),)))
         return MpiMode(nodes, options.workflow, mpi=mpi)
     if options.mpi is not None:
         # A mistyped name is told also where nothing starts through it.

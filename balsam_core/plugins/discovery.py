@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balsam_core.errors import LaunchError, PluginError
+from balsam_core.errors import BalsamError, LaunchError, PluginError
 from balsam_core.plugins.contracts import Allocation, Node, NodeSource, Probe
 from balsam_core.plugins.registry import Registry
 
@@ -16,7 +16,7 @@ def discover(registry: Registry, source: str, probe: Probe) -> Allocation:
     """
     sources = registry.node_sources() if source == AUTO else [registry.node_source(source)]
     for candidate in sources:
-        allocation = candidate.discover(probe)
+        allocation = _asked(candidate, probe)
         if allocation is not None:
             return _checked(candidate, allocation)
     if source == AUTO:
@@ -25,6 +25,19 @@ def discover(registry: Registry, source: str, probe: Probe) -> Allocation:
     raise LaunchError(
         f"node source {source!r} finds no nodes here; start the launcher inside a batch job, or use --node-source auto"
     )
+
+
+def _asked(source: NodeSource, probe: Probe) -> object:
+    """Its answer; one that fails may be this machine's, so that none of the others is asked in its place."""
+    try:
+        return source.discover(probe)
+    except BalsamError:
+        raise
+    except Exception as error:  # a plugin is a stranger's code
+        raise PluginError(
+            f"node source {source.name!r} failed: {type(error).__name__}: {error}; "
+            "tell its author, or name another one by --node-source"
+        ) from error
 
 
 def _checked(source: NodeSource, allocation: object) -> Allocation:

@@ -1,4 +1,4 @@
-"""A plugin's scheduler as the core calls it: what a stranger's code does wrong becomes an error of the contract."""
+"""Plugins as the core calls them: what a stranger's code does wrong becomes an error of the contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from balsam_core.errors import BalsamError, ConfigError, PluginError, SchedulerError, SchedulerNotUnderstood
+from balsam_core.errors import (
+    BalsamError,
+    ConfigError,
+    LaunchError,
+    PluginError,
+    SchedulerError,
+    SchedulerNotUnderstood,
+)
 from balsam_core.plugins.contracts import (
     BatchRecord,
     BatchState,
@@ -14,12 +21,29 @@ from balsam_core.plugins.contracts import (
     Command,
     CommandResult,
     IdleNodes,
+    Launch,
+    MpiLauncher,
     Scheduler,
     StatusReport,
 )
 
 if TYPE_CHECKING:
     from balsam_core.models.batch import BatchRequest
+
+
+def mpi_command(mpi: MpiLauncher, launch: Launch) -> Command:
+    """The command that starts `launch`; raises LaunchError, of which only this one program dies."""
+    try:
+        command = mpi.command(launch)
+    except LaunchError:
+        raise
+    except Exception as error:  # a plugin is a stranger's code
+        what = f"command of the MPI launcher {mpi.name!r} failed"
+        raise LaunchError(f"{what}, tell its author: {type(error).__name__}: {error}") from error
+    if not _is_command(command):
+        raise LaunchError(f"command of the MPI launcher {mpi.name!r} returned {command!r}; tell its author")
+    return command
+
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from balsam_core.errors import LaunchError
 from balsam_core.launcher import modes
 from balsam_core.launcher.messages import Bound
 from balsam_core.launcher.modes import MpiMode, SerialMode, gpu_variables, need_of
@@ -174,3 +175,18 @@ def test_a_program_sees_its_gpus_and_no_others(
 ) -> None:
     placements = [Placement(Node("n", "n", gpus=has), gpus=gpus) for gpus in given]
     assert gpu_variables(placements) == variables
+
+
+def test_an_mpi_launcher_that_breaks_its_contract_fails_the_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_mpi: ToyRun, launch: Launch) -> Command:
+        raise KeyError("hosts")
+
+    mode = MpiMode([NODE], "", mpi=ToyRun())
+    monkeypatch.setattr(ToyRun, "command", fails)
+    assert taken(mode, ready()) == ["job0"]
+    (flight,) = mode.flights.values()
+    with pytest.raises(LaunchError, match="command of the MPI launcher 'toyrun' failed, tell its author: KeyError"):
+        mode.task(flight, APP, "/work", "job.out", {})
+    monkeypatch.setattr(ToyRun, "command", lambda _mpi, launch: None)
+    with pytest.raises(LaunchError, match="returned None"):
+        mode.task(flight, APP, "/work", "job.out", {})

@@ -351,6 +351,16 @@ def test_an_allocation_that_breaks_the_contract_names_its_source(
         discover(registry, "auto", NoProbe())
 
 
+def test_a_source_that_fails_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_source: Nodes, probe: Probe) -> Allocation:
+        raise KeyError("TOY_NODES")
+
+    monkeypatch.setattr(Nodes, "discover", fails)
+    registry = load(make_plugin(monkeypatch, "p", {"balsam_node_sources": [Nodes("b", ONE)]}))
+    with pytest.raises(PluginError, match=r"node source 'b' failed: KeyError: 'TOY_NODES'; .*--node-source"):
+        discover(registry, "auto", NoProbe())
+
+
 def test_the_example_of_every_hook_runs() -> None:
     finder = doctest.DocTestFinder(recurse=False)
     for name in HOOKS:
