@@ -11,7 +11,7 @@ from balsam_core.cli.options import command, yes_option
 @click.argument("batch_job", metavar="ID")
 @yes_option
 def cancel_launch(batch_job: str, yes: bool) -> None:
-    """Cancel the batch job ID: its number in `ls queues`, or the scheduler's id. Its jobs can be restarted."""
+    """Cancel the batch job ID: its number in `ls queues`, else the scheduler's id. Its jobs can be restarted."""
     from balsam_core.batch.cancelling import cancel
     from balsam_core.cli.asking import ask
     from balsam_core.cli.context import opened

@@ -121,10 +121,11 @@ class BatchStore:
     def find(self, name: str, machine_id: str) -> BatchJob:
         """The one batch job that is meant by its number, its scheduler's id, its tag or the beginning of its launch id.
 
-        Raises JobSpecError.
+        Some schedulers count from 1, too: what is a number of ours never means an id. Raises JobSpecError.
         """
         every = self.select(machine_id=machine_id)
-        found = [one for one in every if name in (str(one.number), one.scheduler_id, one.tag)]
+        found = [one for one in every if name == str(one.number)]
+        found = found or [one for one in every if name in (one.scheduler_id, one.tag)]
         found = found or [one for one in every if len(name) >= 4 and str(one.launch_id).startswith(name)]
         if len(found) == 1:
             return found[0]

@@ -26,7 +26,7 @@ from balsam_core.settings import QueueSettings, SchedulerSettings, Settings, Sit
 from balsam_core.state.hosts import boot_id, process_clock
 from balsam_core.state.tables import batch_jobs
 from tests.batching import GRACE_SECONDS, LEASE_SECONDS, Played, PlayedScheduler, played_site
-from tests.helpers import make_launcher, put, temporary_store
+from tests.helpers import MACHINE, make_launcher, put, temporary_store
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -271,6 +271,18 @@ def test_the_many_share_one_status_command(played: Played) -> None:
     played.poll()
     assert [argv for argv in played.shell.asked if argv[0] != "playsub"] == [("playstat", *map(str, range(50)))]
     assert len(played.store.batches.select(machine_id="", states=[RUNNING])) == 50
+
+
+def test_a_number_is_never_mistaken_for_the_id_of_another_batch_job(played: Played) -> None:
+    for scheduler_id in ("2", "3", "3"):
+        played.shell.answers["playsub"] = f"{scheduler_id}\n"
+        played.submit()
+    find = played.store.batches.find
+    assert [find(str(number), MACHINE).number for number in (1, 2, 3)] == [1, 2, 3]
+    played.shell.answers.update(playdel="3\n", playstat="2 QUEUED\n3 QUEUED\n")
+    assert cancel(played.poller(), find("2", MACHINE).tag).number == 2
+    played.shell.answers["playsub"] = "9\n"
+    assert played.submit().number == find("9", MACHINE).number == 4
 
 
 def test_a_cancelled_batch_job_is_cancelled_when_it_is_gone(played: Played) -> None:
