@@ -152,8 +152,8 @@ class Submission:
         text = self._render(scheduler, request)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         # Cobalt wants it executable; and it is nobody else's business.
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o700), "w", encoding="utf-8") as stream:  # noqa: PTH123 mode
-            stream.write(text)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o700), "wb") as stream:  # noqa: PTH123 mode
+            stream.write(_bytes(text))
         return path
 
     def _id_in(self, scheduler: Scheduler, request: BatchRequest, result: CommandResult) -> str:
@@ -192,7 +192,7 @@ class Submission:
         if command is None:
             return None
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(_bytes(text))
             path.chmod(0o700)
             result = self.shell.run(command)
         finally:
@@ -229,6 +229,11 @@ def _submit_command(scheduler: Scheduler, request: BatchRequest, script: Path) -
     if command is None:
         raise ConfigError(f"the scheduler {scheduler.name!r} builds no submit command; its plugin is broken")
     return command
+
+
+def _bytes(text: str) -> bytes:
+    """A script in UTF-8, but for what the environment holds in another encoding."""
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def _number_of(request: BatchRequest) -> int:

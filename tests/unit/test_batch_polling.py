@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_a_batch_job_is_recorded_before_its_command_runs_and_gets_the_scheduler_
     assert script.stat().st_mode & 0o777 == 0o700
     assert f"--launch-id={job.launch_id}" in script.read_text()
     assert played.moves() == [("SUBMITTING", "QUEUED", "played calls it 7")]
+
+
+def test_a_variable_in_another_encoding_stands_in_the_script_as_it_is(played: Played) -> None:
+    played.shell = replace(played.shell, environ={**played.shell.environ, "PYTHONPATH": os.fsdecode(b"/a/\xe9")})
+    played.submit()
+    assert b"export PYTHONPATH='/a/\xe9'\n" in (played.site.qsubmit / "qlaunch1.sh").read_bytes()
 
 
 def test_the_scheduler_s_no_is_told_in_its_own_words_and_recorded(played: Played) -> None:
