@@ -6,7 +6,8 @@ import logging
 import os
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from uuid import uuid4
 
 from balsam_core.errors import BalsamError, DatabaseError, LaunchError
@@ -40,7 +41,7 @@ def _rounds(rounds: Rounds, store: Store, info: LauncherInfo, signals: StopSigna
         now = time.monotonic()
         if now >= due:
             due = now + rounds.settings.service.interval_seconds
-            said = _round(rounds, said)
+            said = _round(rounds, said, partial(_keep_lease, store, info))
         _keep_lease(store, info)
         pause = max(min(due - time.monotonic(), beat_seconds), 0.0)
         if select.select([signals], [], [], pause)[0]:
@@ -48,7 +49,7 @@ def _rounds(rounds: Rounds, store: Store, info: LauncherInfo, signals: StopSigna
                 return reason
 
 
-def _round(rounds: Rounds, said: list[str]) -> list[str]:
+def _round(rounds: Rounds, said: list[str], keep_lease: Callable[[], None]) -> list[str]:
     """One round; what it has said, which is not said again until it changes."""
     try:
         outlook = rounds.look()
@@ -56,7 +57,7 @@ def _round(rounds: Rounds, said: list[str]) -> list[str]:
         if lines != said:
             for line in lines:
                 _log.info("%s", line)
-        rounds.act(outlook)
+        rounds.act(outlook, keep_lease)
     except DatabaseError as error:
         # It comes back, or the lease is lost.
         lines = [str(error)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from balsam_core.batch.polling import Poller
@@ -55,13 +55,17 @@ class Rounds:
         asks = [] if name in problems else plan(work, queues, supply, idle)
         return Outlook(left, asks, paused, problems)
 
-    def act(self, outlook: Outlook) -> int:
-        """Submit what was planned; how many batch jobs. No fault of a scheduler ends it."""
+    def act(self, outlook: Outlook, before_each: Callable[[], None]) -> int:
+        """Submit what was planned; how many batch jobs. No fault of a scheduler ends it.
+
+        before_each: is called before each, for a scheduler may take its time.
+        """
         submitted = 0
         paused: Mapping[str, str] = {}
         for ask in outlook.asks:
             if ask.queue in paused:
                 continue
+            before_each()
             try:
                 done = self.submission.submit(self._wanted(ask))
             except SchedulerRejected as error:

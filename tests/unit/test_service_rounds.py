@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 from balsam_core.errors import ConfigError, LaunchError
 from balsam_core.models.batch import LaunchState, Work
 from balsam_core.plugins import CommandResult
+from balsam_core.service.loop import serve
 from balsam_core.service.plan import OVERHEAD_MINUTES, Ask
 from balsam_core.service.rounds import Rounds, describe, paused_queues
 from balsam_core.settings import QueueSettings, SchedulerSettings, ServiceSettings, Settings
@@ -20,7 +22,7 @@ from balsam_core.state.hosts import boot_id, process_clock
 from balsam_core.state.leases import LauncherInfo
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
-from tests.batching import LEASE_SECONDS, Played, live_pilot, make_batch_job, played_site
+from tests.batching import LEASE_SECONDS, Played, PlayedScheduler, live_pilot, make_batch_job, played_site
 from tests.helpers import MACHINE, make_launcher, put, running, temporary_store
 
 pytestmark = pytest.mark.usefixtures("each_database")
@@ -45,7 +47,7 @@ def rounds(played: Played) -> Rounds:
 def a_round(played: Played, seconds_later: float = 60.0) -> int:
     played.clock += seconds_later
     both = rounds(played)
-    return both.act(both.look())
+    return both.act(both.look(), lambda: None)
 
 
 def test_work_that_may_start_is_counted_alike_jobs_together(played: Played) -> None:
@@ -165,6 +167,27 @@ def test_without_queues_in_the_settings_the_service_says_what_to_add(played: Pla
     played.settings = Settings(scheduler=SchedulerSettings(name="played"))
     with pytest.raises(ConfigError, match=r"add a \[\[queues\]\] section"):
         rounds(played).look()
+
+
+def test_a_service_keeps_its_lease_while_a_slow_scheduler_takes_many_batch_jobs(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = QueueSettings(name="small", max_nodes=1, max_minutes=60)
+    played.settings = SETTINGS.model_copy(update={"queues": (small,)})
+    for number in range(4):
+        put(played.store, State.PREPROCESSED, f"j{number}", wall_time_minutes=50)
+    lives: list[bool] = []
+
+    def is_slow(scheduler: PlayedScheduler, result: CommandResult) -> str:
+        played.clock += LEASE_SECONDS / 2
+        lives.append(Store(played.store.database).expired_launchers(MACHINE) == [])
+        if len(lives) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return str(len(lives))
+
+    monkeypatch.setattr(PlayedScheduler, "parse_submit", is_slow)
+    serve(rounds(played), played.store, {"BALSAM_MACHINE_ID": MACHINE})
+    assert lives == [True] * 4
 
 
 def test_of_a_site_one_service_lives_and_a_dead_one_gives_way(played: Played) -> None:
