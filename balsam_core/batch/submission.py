@@ -104,7 +104,11 @@ class Submission:
         with self._rejected_on_error(request):
             script = self._write_script(scheduler, request)
             command = _submit_command(scheduler, request, script)
-        result = self.shell.run(command)
+        try:
+            result = self.shell.run(command)
+        except BaseException:  # Ctrl-C: a notebook, say, lives on
+            self._let_polls_look(request)
+            raise
         scheduler_id = self._id_in(scheduler, request, result)
         values = {"scheduler_id": scheduler_id}
         message = f"{scheduler.name} calls it {scheduler_id}"

@@ -26,7 +26,7 @@ from balsam_core.plugins import Command, CommandResult
 from balsam_core.settings import QueueSettings, SchedulerSettings, Settings, SiteSettings
 from balsam_core.state.hosts import boot_id, process_clock
 from balsam_core.state.tables import batch_jobs
-from tests.batching import GRACE_SECONDS, LEASE_SECONDS, Played, PlayedScheduler, played_site
+from tests.batching import GRACE_SECONDS, LEASE_SECONDS, Played, PlayedScheduler, PlayedShell, played_site
 from tests.helpers import MACHINE, make_launcher, put, temporary_store
 
 pytestmark = pytest.mark.usefixtures("each_database")
@@ -66,6 +66,21 @@ def test_a_variable_in_another_encoding_stands_in_the_script_as_it_is(played: Pl
     played.shell = replace(played.shell, environ={**played.shell.environ, "PYTHONPATH": os.fsdecode(b"/a/\xe9")})
     played.submit()
     assert b"export PYTHONPATH='/a/\xe9'\n" in (played.site.qsubmit / "qlaunch1.sh").read_bytes()
+
+
+def test_a_program_that_lives_on_after_its_submission_was_broken_off_can_look_for_the_batch_job(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_interrupted(shell: PlayedShell, command: Command) -> CommandResult:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlayedShell, "run", is_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            played.submit()
+    played.shell.answers.update(playfind="7\n", playstat="7 RUNNING\n")
+    assert played.poll() == {}
+    assert played.job().state is RUNNING
 
 
 def test_the_scheduler_s_no_is_told_in_its_own_words_and_recorded(played: Played) -> None:
