@@ -11,7 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from balsam_core.errors import ConfigError, suggestion
@@ -173,6 +182,15 @@ class QueueSettings(Section):
     max_queued: PositiveCount | None = None
     max_running: PositiveCount | None = None
     max_total_nodes: PositiveCount | None = None
+
+    @field_validator("max_nodes", "max_minutes")
+    @classmethod
+    def _leaves_room(cls, most: int | None, info: ValidationInfo) -> int | None:
+        name = str(info.field_name).replace("max", "min")
+        least = info.data.get(name, 1)
+        if most is not None and most < least:
+            raise ValueError(f"should be at least {name}, which is {least}")
+        return most
 
 
 class ServiceSettings(Section):

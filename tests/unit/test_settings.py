@@ -125,6 +125,15 @@ def test_a_plugins_section_becomes_its_own_model(tmp_path: Path) -> None:
         ("[plugins]\ntoy = 3", "[plugins.toy] = 3: should be a table; correct it or leave it out"),
         ("[[queues]]\nname='a'\nmax_node=3", "[[queues]] (number 1) has no key 'max_node'; did you mean 'max_nodes'?"),
         ("[[queues]]\nmax_nodes = 3", "[[queues]] (number 1) needs a name; add it"),
+        (
+            "[[queues]]\nname = 'a'\nmax_nodes = 2\nmin_nodes = 9",
+            "[[queues]] (number 1) max_nodes = 2: should be at least min_nodes, which is 9; correct it or leave it out",
+        ),
+        (
+            "[[queues]]\nname = 'a'\nmin_minutes = 9\nmax_minutes = 2",
+            "[[queues]] (number 1) max_minutes = 2: should be at least min_minutes, which is 9;"
+            " correct it or leave it out",
+        ),
         ("[queues]\nname = 'a'", "[[queues]] = {'name': 'a'}: should be a list; correct it or leave it out"),
         ("[local]\nx = 1\n[plugins.local]\ny = 1", "both [local] and [plugins.local] are there; keep one of them"),
         (
