@@ -8,6 +8,7 @@ from balsam_core.batch.asking import user_name
 from balsam_core.commands import answer_of, run_command
 from balsam_core.errors import PluginError, SchedulerError, suggestion
 from balsam_core.plugins import Scheduler
+from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import load_registry
 from balsam_core.settings import Settings
 from balsam_core.testing.running import Finding, check_mpi_launcher, check_node_source, check_scheduler
@@ -31,7 +32,7 @@ def check_plugin(name: str, settings: Settings | None, *, live: bool) -> list[Fi
         scheduler = registry.scheduler(offer)
         findings += check_scheduler(scheduler)
         if live:
-            findings.append(_ask(scheduler))
+            findings.append(_ask(GuardedScheduler(scheduler)))
     for offer in roles.get("MPI launcher", ()):
         findings += check_mpi_launcher(registry.mpi_launcher(offer))
     for offer in roles.get("node source", ()):
@@ -45,6 +46,6 @@ def _ask(scheduler: Scheduler) -> Finding:
     try:
         result = run_command(scheduler.status_command(["1"], user_name()), _SECONDS, os.environ)
         scheduler.parse_status(["1"], answer_of(result))
-    except SchedulerError as error:
+    except (PluginError, SchedulerError) as error:
         return Finding(subject, test, str(error))
     return Finding(subject, test, None)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from balsam_core.cli.checking import check_plugin
 from balsam_core.plugins import Command, CommandResult, Launch, MpiLauncher, Scheduler, StatusReport
 from balsam_core.plugins.registry import load_registry
 from balsam_core.testing import MpiLauncherContract, NodeSourceContract, PlayedProbe, SchedulerContract, read_recordings
 from balsam_core.testing.running import Finding, check_mpi_launcher, check_node_source, check_scheduler
+from balsam_local.scheduler import LocalScheduler
 from tests.acceptance.runner import CommandLine
 from tests.batching import PlayedScheduler, status
 
@@ -108,6 +110,18 @@ def test_plugin_check_tells_each_test_and_fails_when_one_does(
     assert "    ok  MPI launcher openmpi: every variable reaches the ranks" in ran.out or "openmpi" in ran.out
     assert ran.out.rstrip().endswith("0 failed")
     assert balsam("plugin", "check", "nonsense").code == 1
+
+
+def test_a_plugin_that_fails_when_it_is_asked_live_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(scheduler: LocalScheduler, ids: Sequence[str], result: CommandResult) -> StatusReport:
+        raise KeyError("state")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(LocalScheduler, "parse_status", fails)
+    (finding,) = [one for one in check_plugin("local", None, live=True) if one.test == "it answers here and now"]
+    assert "KeyError: 'state'" in str(finding.problem)
 
 
 def broken(findings: Sequence[Finding]) -> list[Finding]:
