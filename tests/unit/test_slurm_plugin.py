@@ -306,3 +306,9 @@ def test_a_machines_settings_are_those_of_the_plugin(machine: object, constraint
     assert (settings.queue_is, settings.constraint) == ("qos", constraint)
     assert (checked.scheduler, checked.mpi, checked.nodes, checked.database) == ("slurm", "srun", "slurm", "postgresql")
     assert Queue("debug", max_nodes=8, max_minutes=30, max_queued=5, max_running=2) in checked.queues
+
+
+def test_the_names_of_all_nodes_of_the_largest_machines_fit_into_one_word() -> None:
+    nodes = [Node(f"frontier{number:05}", f"frontier{number:05}") for number in range(1, 9409)]
+    launch = Launch(("a.out",), tuple(map(Placement, nodes)))
+    assert "--nodelist=frontier[00001-09408]" in Srun(SlurmSettings()).command(launch).argv

@@ -7,6 +7,9 @@ import math
 from balsam_core.plugins import Command, Launch, MpiLauncher
 from balsam_slurm.settings import SlurmSettings
 
+# Linux takes words of 128 KiB; see MAX_ARG_STRLEN in execve(2).
+_LONGEST_WORD = 100_000
+
 
 class Srun(MpiLauncher):
     """Slurm's srun; see srun(1).
@@ -26,7 +29,7 @@ class Srun(MpiLauncher):
             f"--nodes={len(launch.placements)}",
             f"--ntasks={launch.ranks}",
             f"--ntasks-per-node={launch.ranks_per_node}",
-            f"--nodelist={','.join(placement.node.hostname for placement in launch.placements)}",
+            f"--nodelist={_names(launch)}",
             *self._sharing(launch),
             # A batch job that was submitted with --export=NONE says so to srun, too.
             "--export=ALL",
@@ -48,6 +51,16 @@ class Srun(MpiLauncher):
             *((f"--cpus-per-task={_cpus_per_rank(launch)}",) if _is_deep(launch) else _room(launch)),
             *((f"--cpu-bind={_binding(launch)}",) if self._settings.bind else ()),
         )
+
+
+def _names(launch: Launch) -> str:
+    """All nodes one by one, or in Slurm's short form where that would be too long for a command's word."""
+    names = ",".join(placement.node.hostname for placement in launch.placements)
+    if len(names) <= _LONGEST_WORD:
+        return names
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
+
+    return str(NodeSet(names, resolver=RESOLVER_NOGROUP))
 
 
 def _cores_per_rank(launch: Launch) -> int:
