@@ -23,6 +23,8 @@ from balsam_core.state.tables import batch_events, batch_jobs, facts, jobs, laun
 
 # A scheduler that does not answer is asked ever more rarely, up to this.
 _LONGEST_WAIT_SECONDS = 300.0
+# After days of failures the power would be more than a float holds.
+_MOST_DOUBLINGS = 60
 # The service holds a lease as launchers do, in the same table, and is told from them by its mode.
 SERVICE = "service"
 _RESUMED = "service_resumed_at"
@@ -206,7 +208,8 @@ class BatchStore:
             clock = self._database.lease_clock(tx)
             row = _poll(tx, scheduler)
             if row is not None:
-                wait = min(interval_seconds * 2.0**row.failures, max(interval_seconds, _LONGEST_WAIT_SECONDS))
+                doubled = interval_seconds * 2.0 ** min(row.failures, _MOST_DOUBLINGS)
+                wait = min(doubled, max(interval_seconds, _LONGEST_WAIT_SECONDS))
                 # A clock that stands before the last question belongs to another boot.
                 if 0 <= clock - row.asked_at < (timeout_seconds if row.asking else wait):
                     return False

@@ -25,7 +25,7 @@ from balsam_core.models.batch import LaunchState
 from balsam_core.plugins import Command, CommandResult
 from balsam_core.settings import QueueSettings, SchedulerSettings, Settings, SiteSettings
 from balsam_core.state.hosts import boot_id, process_clock
-from balsam_core.state.tables import batch_jobs
+from balsam_core.state.tables import batch_jobs, polls
 from tests.batching import GRACE_SECONDS, LEASE_SECONDS, Played, PlayedScheduler, PlayedShell, played_site
 from tests.helpers import MACHINE, make_launcher, put, temporary_store
 
@@ -246,6 +246,16 @@ def test_no_fault_of_the_scheduler_changes_a_state(played: Played, answer: Comma
     for _ in range(20):
         assert list(played.poll(LEASE_SECONDS)) == ["played"]
     assert (played.job().state, played.job().absent_since) == (QUEUED, None)
+    played.shell.answers["playstat"] = "7 RUNNING\n"
+    assert played.poll(10 * LEASE_SECONDS) == {}
+    assert played.job().state is RUNNING
+
+
+def test_a_scheduler_that_was_down_for_weeks_is_asked_again(played: Played) -> None:
+    played.submit()
+    played.poll()
+    with played.store.database.write() as tx:
+        tx.execute(polls.update().values(failures=5000))
     played.shell.answers["playstat"] = "7 RUNNING\n"
     assert played.poll(10 * LEASE_SECONDS) == {}
     assert played.job().state is RUNNING
