@@ -41,7 +41,7 @@ def _rounds(rounds: Rounds, store: Store, info: LauncherInfo, signals: StopSigna
         now = time.monotonic()
         if now >= due:
             due = now + rounds.settings.service.interval_seconds
-            said = _round(rounds, said, partial(_keep_lease, store, info))
+            said = _round(rounds, said, partial(_may_go_on, store, info, signals))
         _keep_lease(store, info)
         pause = max(min(due - time.monotonic(), beat_seconds), 0.0)
         if select.select([signals], [], [], pause)[0]:
@@ -49,7 +49,7 @@ def _rounds(rounds: Rounds, store: Store, info: LauncherInfo, signals: StopSigna
                 return reason
 
 
-def _round(rounds: Rounds, said: list[str], keep_lease: Callable[[], None]) -> list[str]:
+def _round(rounds: Rounds, said: list[str], may_go_on: Callable[[], bool]) -> list[str]:
     """One round; what it has said, which is not said again until it changes."""
     try:
         outlook = rounds.look()
@@ -57,7 +57,7 @@ def _round(rounds: Rounds, said: list[str], keep_lease: Callable[[], None]) -> l
         if lines != said:
             for line in lines:
                 _log.info("%s", line)
-        rounds.act(outlook, keep_lease)
+        rounds.act(outlook, may_go_on)
     except DatabaseError as error:
         # It comes back, or the lease is lost.
         lines = [str(error)]
@@ -67,6 +67,12 @@ def _round(rounds: Rounds, said: list[str], keep_lease: Callable[[], None]) -> l
         if lines != said:
             _log.error("%s", error)
     return lines
+
+
+def _may_go_on(store: Store, info: LauncherInfo, signals: StopSignals) -> bool:
+    """Whether no signal has come; keeps the lease."""
+    _keep_lease(store, info)
+    return not select.select([signals], [], [], 0)[0]
 
 
 def _keep_lease(store: Store, info: LauncherInfo) -> None:

@@ -55,17 +55,18 @@ class Rounds:
         asks = [] if name in problems else plan(work, queues, supply, idle)
         return Outlook(left, asks, paused, problems)
 
-    def act(self, outlook: Outlook, before_each: Callable[[], None]) -> int:
+    def act(self, outlook: Outlook, may_go_on: Callable[[], bool]) -> int:
         """Submit what was planned; how many batch jobs. No fault of a scheduler ends it.
 
-        before_each: is called before each, for a scheduler may take its time.
+        may_go_on: is asked before each, for a scheduler may take its time.
         """
         submitted = 0
         paused: Mapping[str, str] = {}
         for ask in outlook.asks:
             if ask.queue in paused:
                 continue
-            before_each()
+            if not may_go_on():
+                break
             try:
                 done = self.submission.submit(self._wanted(ask))
             except SchedulerRejected as error:

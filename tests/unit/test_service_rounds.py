@@ -47,7 +47,7 @@ def rounds(played: Played) -> Rounds:
 def a_round(played: Played, seconds_later: float = 60.0) -> int:
     played.clock += seconds_later
     both = rounds(played)
-    return both.act(both.look(), lambda: None)
+    return both.act(both.look(), lambda: True)
 
 
 def test_work_that_may_start_is_counted_alike_jobs_together(played: Played) -> None:
@@ -188,6 +188,21 @@ def test_a_service_keeps_its_lease_while_a_slow_scheduler_takes_many_batch_jobs(
     monkeypatch.setattr(PlayedScheduler, "parse_submit", is_slow)
     serve(rounds(played), played.store, {"BALSAM_MACHINE_ID": MACHINE})
     assert lives == [True] * 4
+
+
+def test_a_service_that_is_told_to_stop_submits_nothing_more(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = QueueSettings(name="small", max_nodes=1, max_minutes=60)
+    played.settings = SETTINGS.model_copy(update={"queues": (small,)})
+    for number in range(4):
+        put(played.store, State.PREPROCESSED, f"j{number}", wall_time_minutes=50)
+
+    def is_told_meanwhile(scheduler: PlayedScheduler, result: CommandResult) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "7"
+
+    monkeypatch.setattr(PlayedScheduler, "parse_submit", is_told_meanwhile)
+    serve(rounds(played), played.store, {"BALSAM_MACHINE_ID": MACHINE})
+    assert len(played.store.batches.select(machine_id=MACHINE)) == 1
 
 
 def test_of_a_site_one_service_lives_and_a_dead_one_gives_way(played: Played) -> None:
