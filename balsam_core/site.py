@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from balsam_core.errors import ConfigError, SiteNotFound
+from balsam_core.homes import expanded, home
 from balsam_core.sharing import group_id, share_file, share_folder
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Site:
     def data(self) -> Path:
         """The folder of the job folders: `data`, unless [site] data_path names another."""
         data_path = self.settings.site.data_path
-        return self.path / (Path(data_path).expanduser() if data_path else "data")
+        return self.path / (expanded(data_path) if data_path else "data")
 
 
 def is_site(path: Path) -> bool:
@@ -106,7 +107,7 @@ def find_site(environ: Mapping[str, str], cwd: Path) -> Site:
 
 def _checked(folder: Path) -> Path:
     way_out = "use `. balsamactivate PATH` with a site, or `. balsamdeactivate`"
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder).absolute()
     if is_site(folder):
         return folder
     if not os.access(folder, os.F_OK):
@@ -136,7 +137,7 @@ def create_site(
     """
     shared_with = None if group is None else group_id(group)
     environ = os.environ if environ is None else environ
-    folder = Path(path).expanduser().absolute()
+    folder = expanded(path).absolute()
     site = Site(folder, environ)
     if is_site(folder):
         raise ConfigError(f"{folder} is a site already; use it with `. balsamactivate {folder}`")
@@ -208,19 +209,22 @@ def _write_new(file: Path, text: str) -> None:
 
 def known_sites(environ: Mapping[str, str] | None = None) -> list[Path]:
     """The sites made by this user, oldest first, whether they still exist or not; an unreadable list is empty."""
+    file = _sites_file(environ)
     try:
-        listed = json.loads(_sites_file(environ).read_text(encoding="utf-8"))["sites"]
-        return [Path(path) for path in listed]
+        return [] if file is None else [Path(path) for path in json.loads(file.read_text(encoding="utf-8"))["sites"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("cannot read the known sites in %s: %s", _sites_file(environ), error)
+        _log.warning("cannot read the known sites in %s: %s", file, error)
         return []
 
 
 def remember_site(path: Path, environ: Mapping[str, str] | None = None) -> None:
     """Adds the site to the known ones; a home folder that cannot be written costs a warning, not the site."""
     file = _sites_file(environ)
+    if file is None:
+        _log.warning("cannot remember the site: no home folder is known; set HOME")
+        return
     paths = [str(known) for known in known_sites(environ) if known != path] + [str(path)]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,9 +235,9 @@ def remember_site(path: Path, environ: Mapping[str, str] | None = None) -> None:
         _log.warning("cannot remember the site in %s: %s", file, error.strerror)
 
 
-def _sites_file(environ: Mapping[str, str] | None) -> Path:
-    home = (os.environ if environ is None else environ).get("HOME")
-    return Path(home or Path.home()) / ".balsam" / "sites.json"
+def _sites_file(environ: Mapping[str, str] | None) -> Path | None:
+    folder = home(os.environ if environ is None else environ)
+    return None if folder is None else folder / ".balsam" / "sites.json"
 
 
 # ---- file systems ----

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from balsam_core.homes import expanded
 from balsam_core.models.job import Job, safe_folder
 
 
@@ -17,8 +17,8 @@ class Workdirs:
 
     def of(self, job: Job) -> Path:
         """A job's own working directory: the one that the user chose, or its folder; relative to the data folder."""
-        # The folder as it stands: a workflow may be called `~`. pathlib's expanduser raises when there is no such user.
-        return self.data / (os.path.expanduser(job.user_workdir) if job.user_workdir else job.folder)  # noqa: PTH111
+        # The folder as it stands: a workflow may be called `~`.
+        return self.data / (expanded(job.user_workdir) if job.user_workdir else job.folder)
 
     def output_of(self, job: Job) -> Path:
         """The file that gets what a job prints, attempt after attempt."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from balsam_core.api.connections import connection
 from balsam_core.api.jobs import Jobs
 from balsam_core.errors import JobSpecError, SiteNotFound
+from balsam_core.homes import expanded
 from balsam_core.models.app import AppSpec
 from balsam_core.models.wording import reasons
 from balsam_core.site import Site as SiteFolder
@@ -63,7 +64,7 @@ class Site:
         if path is None:
             self._folder = find_site(os.environ, Path.cwd())
         else:
-            absolute = Path(path).expanduser().absolute()
+            absolute = expanded(path).absolute()
             if not is_site(absolute):
                 raise SiteNotFound(f"{absolute} is not a site; make it one with `balsam init {absolute}`")
             self._folder = SiteFolder(absolute)

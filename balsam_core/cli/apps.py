@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from balsam_core.errors import JobSpecError
+from balsam_core.homes import expanded
 from balsam_core.models.app import AppSpec, resolved_command
 from balsam_core.models.wording import reasons
 from balsam_core.programs import COMMANDS
@@ -28,5 +29,5 @@ def resolved_field(name: str, text: str, folder: Path) -> str:
     if name in COMMANDS:
         return resolved_command(text, folder)
     if name == "envscript":
-        return str(folder / Path(text).expanduser())
+        return str(folder / expanded(text))
     return text

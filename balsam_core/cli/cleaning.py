@@ -18,6 +18,7 @@ from balsam_core.cli.output import print_lines, tell, warn
 from balsam_core.cli.selection import Chosen
 from balsam_core.counting import counted
 from balsam_core.errors import ConfigError, InvalidState
+from balsam_core.homes import expanded
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.machine import END, State
 from balsam_core.state.moves import words
@@ -58,7 +59,7 @@ def clean(here: Opened, chosen: Chosen, *, older_than_seconds: float, archive: P
         return
     tell(f"measuring {counted(len(folders), 'folder')} ...")
     held = reduce(add, map(job_files.measure, folders), job_files.Held())
-    file = None if archive is None else current_folder() / archive.expanduser()
+    file = None if archive is None else current_folder() / expanded(archive)
     if file is not None and not {folder.resolve() for folder in folders}.isdisjoint(file.resolve().parents):
         raise ConfigError(f"{file} lies in a folder that is to be deleted; give --archive another place")
     packing = f"Pack into {file}, then delete" if file else "Delete"

@@ -23,6 +23,7 @@ def init(path: Path, database: str | None, machine: str | None, group: str | Non
     """Make a site in the folder PATH: settings, a database, and room for job folders."""
     from balsam_core.cli.context import current_folder
     from balsam_core.cli.output import print_lines, warn
+    from balsam_core.homes import expanded
     from balsam_core.site import create_site, is_site, network_file_system
 
     preset = _preset(machine)
@@ -31,7 +32,7 @@ def init(path: Path, database: str | None, machine: str | None, group: str | Non
         raise click.UsageError(f"--database {kind.partition(':')[0]!r}: give sqlite, postgresql or postgresql://...")
     if group is not None:
         _refuse_shared_password(kind)
-    folder = current_folder() / path.expanduser()
+    folder = current_folder() / expanded(path)
     if is_site(folder) and (database, machine, group) == (None, None, None):
         # As in Balsam 0.5, whose scripts begin with `balsam init` each time they run.
         print_lines([f"{folder} is a Balsam site already", f"Use it with: . balsamactivate {folder}"])

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from balsam_core.cli.options import Words, yes_option
+from balsam_core.homes import expanded
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -32,7 +33,7 @@ def given_fields(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if "data" in fields:
         fields["data"] = parse_data(fields["data"])
     if fields.get("user_workdir"):
-        fields["user_workdir"] = str(folder / Path(fields["user_workdir"]).expanduser())
+        fields["user_workdir"] = str(folder / expanded(fields["user_workdir"]))
     if "auto_timeout_retry" in fields:
         fields["auto_timeout_retry"] = False
     return fields

@@ -16,6 +16,7 @@ from balsam_core.cli.context import Opened, current_folder
 from balsam_core.cli.output import print_lines, print_table, tell, warn
 from balsam_core.cli.selection import Chosen
 from balsam_core.errors import ConfigError
+from balsam_core.homes import expanded
 from balsam_core.models.job import safe_folder
 from balsam_core.state.hosts import machine_id
 from balsam_core.state.store import Store
@@ -36,7 +37,7 @@ def draw_chart(here: Opened, kind: str, chosen: Chosen, output: Path) -> None:
     wanted = None if chosen.is_empty else chosen.filter()
     made = chart(here.store, kind, wanted, chosen.workflow, now=time.time())
     title = f"{kind.capitalize()}: {chosen.workflow or here.site.path.name}"
-    file = current_folder() / output.expanduser()
+    file = current_folder() / expanded(output)
     with _named_if_unwritable(file):
         if file.suffix.lower() == ".html":
             from balsam_core.analysis.page import figure_page
@@ -56,7 +57,7 @@ def write_report(here: Opened, workflow: str, output: Path | None) -> None:
 
     machine = machine_id(os.environ)
     made = make_report(here.store, workflow, site=str(here.site.path), machine_id=machine, now=time.time())
-    file = current_folder() / (output.expanduser() if output else f"{safe_folder(workflow)}-report.html")
+    file = current_folder() / (expanded(output) if output else f"{safe_folder(workflow)}-report.html")
     try:
         figures = {title: svg(drawn) for title, drawn in made.charts.items()}
     except ConfigError as error:

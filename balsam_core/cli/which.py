@@ -94,13 +94,12 @@ def _known() -> list[SiteLine]:
 
 def _path_of(name: str) -> str:
     """The path of a site, given as a path or as the name of a known one. Raises SiteNotFound."""
-    from pathlib import Path
-
     from balsam_core.cli.context import current_folder
     from balsam_core.errors import SiteNotFound, suggestion
+    from balsam_core.homes import expanded
     from balsam_core.site import is_site
 
-    folder = current_folder() / Path(name).expanduser()
+    folder = current_folder() / expanded(name)
     if is_site(folder):
         return str(folder.resolve())
     known = [line for line in _known() if line.exists]

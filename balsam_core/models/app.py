@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from balsam_core.homes import expanded
+
 # `python -m` this runs one call of a function.
 FUNCTION_RUNNER = "balsam_core.function"
 _FUNCTION = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|.+\.py):[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
@@ -63,7 +65,7 @@ def resolved_command(command: str, cwd: Path) -> str:
         return command
     if names_function(words[0]) and not (cwd / words[0]).is_file():
         return " ".join([*map(shlex.quote, function_words(_in_folder(words[0], cwd))), *words[1:]])
-    program, arguments = Path(words[0]).expanduser(), words[1:]
+    program, arguments = expanded(words[0]), words[1:]
     found = cwd / program
     if found.is_file() or "/" in words[0]:
         program = found
@@ -90,4 +92,4 @@ def called_function(words: Sequence[str]) -> str | None:
 
 def _in_folder(target: str, cwd: Path) -> str:
     module, _, name = target.rpartition(":")
-    return f"{cwd / Path(module).expanduser()}:{name}" if module.endswith(".py") else target
+    return f"{cwd / expanded(module)}:{name}" if module.endswith(".py") else target

