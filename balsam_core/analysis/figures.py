@@ -82,7 +82,7 @@ def _drawn(chart: Chart, title: str) -> Iterator[Figure]:
         axes = figure.add_subplot()
         _DRAW[type(chart)](axes, chart)
         if title:
-            axes.set_title(title, loc="left", fontsize=10)
+            axes.set_title(title, loc="left", fontsize=10, parse_math=False)
         yield figure
 
 

@@ -93,6 +93,13 @@ def test_every_plot_can_be_drawn(balsam: CommandLine, worked: Path, kind: str) -
 
 
 @pytest.mark.plot
+def test_a_dollar_in_the_name_of_a_workflow_begins_no_formula(balsam: CommandLine, worked: Path) -> None:
+    balsam.ok("job", "--name", "a", "--workflow", r"$\a$", "--application", "hello", "--yes")
+    balsam.ok("plot", "states", "--wf", r"$\a$", "-o", "a.svg")
+    balsam.ok("plot", "states", "--wf", r"$\a$", "-o", "a.png")
+
+
+@pytest.mark.plot
 def test_a_file_that_cannot_be_written_is_named(balsam: CommandLine, worked: Path) -> None:
     ran = balsam("plot", "states", "-o", "no/such/a.png")
     assert (ran.code, ran.err.startswith(f"balsam: cannot write {worked}/no/such/a.png: No such file")) == (1, True)
