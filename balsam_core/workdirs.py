@@ -16,9 +16,13 @@ class Workdirs:
     data: Path
 
     def of(self, job: Job) -> Path:
-        """A job's own working directory: the one that the user chose, or its folder; relative to the data folder."""
+        """A job's own working directory."""
+        return self.at(job.user_workdir, job.folder)
+
+    def at(self, user_workdir: str, folder: str) -> Path:
+        """The directory that the user chose, or the job's folder; relative to the data folder."""
         # The folder as it stands: a workflow may be called `~`.
-        return self.data / (expanded(job.user_workdir) if job.user_workdir else job.folder)
+        return self.data / (expanded(user_workdir) if user_workdir else folder)
 
     def output_of(self, job: Job) -> Path:
         """The file that gets what a job prints, attempt after attempt."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from balsam_core.cli import jobfile
 from balsam_core.cli.asking import ask
+from balsam_core.cli.context import current_folder
 from balsam_core.cli.doubts import doubts
 from balsam_core.cli.job_options import split_ids
 from balsam_core.cli.output import print_lines, tell, warn
@@ -63,7 +64,7 @@ def add_one(store: Store, spec: JobSpec, *, yes: bool, skip_existing: bool, mess
 
 def add_file(store: Store, file: Path, defaults: Mapping[str, Any], *, yes: bool, skip_existing: bool) -> None:
     """Add the jobs of a file, all or none. Raises JobSpecError with the file and the row that is wrong."""
-    rows = jobfile.read_jobs(file, defaults)
+    rows = jobfile.read_jobs(file, defaults, current_folder())
     _check_apps(store, rows)
     _check_parents(store, rows)
     specs = [row.spec for row in rows]

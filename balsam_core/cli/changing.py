@@ -5,6 +5,7 @@ from __future__ import annotations
 from balsam_core.cli.apps import resolved_field
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import current_folder
+from balsam_core.cli.job_options import from_folder
 from balsam_core.cli.output import print_lines, warn
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
 from balsam_core.counting import counted
@@ -18,6 +19,7 @@ from balsam_core.state.store import Store
 def change_jobs(store: Store, chosen: Chosen, field: str, value: str, *, yes: bool) -> None:
     """Set a field of the chosen jobs, or move them by hand; asks when they are several."""
     target = parse_state(value) if field == "state" else None
+    value = from_folder({field: value}, current_folder())[field]
     new = None if target else parse_change(field, value)
     if field == "application":
         store.app(value)

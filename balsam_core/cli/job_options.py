@@ -32,11 +32,15 @@ def given_fields(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         fields["tags"] = list(fields["tags"])
     if "data" in fields:
         fields["data"] = parse_data(fields["data"])
-    if fields.get("user_workdir"):
-        fields["user_workdir"] = str(folder / expanded(fields["user_workdir"]))
     if "auto_timeout_retry" in fields:
         fields["auto_timeout_retry"] = False
-    return fields
+    return from_folder(fields, folder)
+
+
+def from_folder(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields with the working directory that was chosen, if any, made absolute from `folder`."""
+    chosen = fields.get("user_workdir")
+    return {**fields, "user_workdir": str(folder / expanded(chosen))} if chosen and isinstance(chosen, str) else fields
 
 
 def parse_data(text: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from balsam_core.cli.job_options import parse_data, split_ids
+from balsam_core.cli.job_options import from_folder, parse_data, split_ids
 from balsam_core.errors import JobSpecError, suggestion
 from balsam_core.models.job import JobSpec
 from balsam_core.models.wording import reasons
@@ -32,14 +32,16 @@ class Row:
         return _wrong(self.file, self.line, what)
 
 
-def read_jobs(file: Path, defaults: Mapping[str, Any]) -> list[Row]:
-    """The jobs of a .csv or .jsonl file; `defaults` are fields for rows that do not give them. Raises JobSpecError."""
+def read_jobs(file: Path, defaults: Mapping[str, Any], folder: Path) -> list[Row]:
+    """The jobs of a .csv or .jsonl file; paths in it are relative to `folder`. Raises JobSpecError.
+
+    defaults: fields for rows that do not give them.
+    """
     if file.suffix.lower() not in _SUFFIXES:
         raise JobSpecError(f"{file} is neither .csv nor .jsonl; the ending tells how to read it")
     try:
-        if file.suffix.lower() == ".csv":
-            return [_row(file, line, fields, defaults) for line, fields in _csv_rows(file)]
-        return [_row(file, line, fields, defaults) for line, fields in _json_rows(file)]
+        rows = _csv_rows(file) if file.suffix.lower() == ".csv" else _json_rows(file)
+        return [_row(file, line, {**defaults, **from_folder(fields, folder)}) for line, fields in rows]
     except OSError as error:
         raise JobSpecError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -104,9 +106,9 @@ def _json_row(file: Path, line: int, text: str) -> dict[str, Any]:
     return row
 
 
-def _row(file: Path, line: int, fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> Row:
+def _row(file: Path, line: int, fields: Mapping[str, Any]) -> Row:
     try:
-        return Row(file, line, JobSpec.model_validate({**defaults, **fields}))
+        return Row(file, line, JobSpec.model_validate(fields))
     except ValidationError as error:
         raise _wrong(file, line, reasons(error)) from None
 

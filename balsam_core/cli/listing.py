@@ -19,6 +19,7 @@ from balsam_core.state.hosts import boot_id, machine_id
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
 from balsam_core.state.tables import jobs as job_table
+from balsam_core.workdirs import Workdirs
 
 _COLUMNS = ("job_id", "name", "workflow", "application", "state")
 
@@ -183,7 +184,7 @@ def _record(row: Mapping[Any, Any], parents: Mapping[UUID, Sequence[UUID]], here
     record = dict(row)
     record["created_at"], record["state_at"] = _utc(row["created_at"]).isoformat(), _utc(row["state_at"]).isoformat()
     record["parents"] = [str(parent) for parent in parents.get(record["job_id"], ())]
-    record["working_directory"] = record["user_workdir"] or str(here.site.data / record["folder"])
+    record["working_directory"] = str(Workdirs(here.site.data).at(record["user_workdir"], record["folder"]))
     return record
 
 

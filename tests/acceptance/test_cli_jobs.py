@@ -207,6 +207,17 @@ def test_a_file_of_jobs_is_added_as_one(balsam: CommandLine, hello: Path) -> Non
     assert (first["tags"], first["data"], second["num_nodes"]) == ({"k": "v"}, {"n": 1}, 1)
 
 
+def test_a_working_directory_is_from_the_current_folder_however_it_is_given(balsam: CommandLine, hello: Path) -> None:
+    here = str(hello / "here")
+    (hello / "jobs.csv").write_text("name,user_workdir\nb,here\n")
+    (hello / "jobs.jsonl").write_text('{"name": "c", "user_workdir": "here"}\n')
+    balsam.add("a", "--user-workdir", "here")
+    for file in ("jobs.csv", "jobs.jsonl"):
+        balsam.ok("job", "--from-file", file, "--workflow", "w", "--application", "hello", "--yes")
+    balsam.ok("modify", balsam.add("d"), "user_workdir", "here")
+    assert [(job["name"], job["working_directory"]) for job in balsam.jobs()] == [(name, here) for name in "abcd"]
+
+
 def test_the_same_file_can_be_added_twice_when_existing_jobs_are_skipped(balsam: CommandLine, hello: Path) -> None:
     fields = [{"name": name, "workflow": "w", "application": "hello"} for name in "abc"]
     (hello / "jobs.jsonl").write_text("\n".join(map(json.dumps, fields)))
