@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +30,7 @@ def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
     from balsam_core.site import find_site, known_sites, remember_site
 
     if name is not None:
-        print_lines([_path_of(name)])
+        _show_path(_path_of(name), as_json=as_json)
     elif list_all:
         lines = _known()
         if as_json:
@@ -44,6 +46,16 @@ def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
         if path not in known_sites():
             # It was moved here, or made by somebody else.
             remember_site(path)
+        _show_path(path, as_json=as_json)
+
+
+def _show_path(path: Path, *, as_json: bool) -> None:
+    from balsam_core.cli.output import print_json, print_lines
+    from balsam_core.models.listings import SiteListing
+
+    if as_json:
+        print_json(SiteListing(sites=_lines([path])))
+    else:
         print_lines([str(path)])
 
 
@@ -76,23 +88,27 @@ def _show_usage(site: Site, *, as_json: bool) -> None:
 
 
 def _known() -> list[SiteLine]:
+    from balsam_core.site import known_sites
+
+    return _lines(known_sites())
+
+
+def _lines(paths: Sequence[Path]) -> list[SiteLine]:
     import os
 
     from balsam_core.cli.context import current_folder
     from balsam_core.errors import SiteNotFound
     from balsam_core.models.listings import SiteLine
-    from balsam_core.site import find_site, is_site, known_sites
+    from balsam_core.site import find_site, is_site
 
     try:
         active = find_site(os.environ, current_folder()).path
     except SiteNotFound:
         active = None
-    return [
-        SiteLine(name=path.name, path=str(path), exists=is_site(path), active=path == active) for path in known_sites()
-    ]
+    return [SiteLine(name=path.name, path=str(path), exists=is_site(path), active=path == active) for path in paths]
 
 
-def _path_of(name: str) -> str:
+def _path_of(name: str) -> Path:
     """The path of a site, given as a path or as the name of a known one. Raises SiteNotFound."""
     from balsam_core.cli.context import current_folder
     from balsam_core.errors import SiteNotFound, suggestion
@@ -101,11 +117,11 @@ def _path_of(name: str) -> str:
 
     folder = current_folder() / expanded(name)
     if is_site(folder):
-        return str(folder.resolve())
+        return folder.resolve()
     known = [line for line in _known() if line.exists]
     named = [line.path for line in known if line.name == name]
     if len(named) == 1:
-        return named[0]
+        return Path(named[0])
     if named:
         raise SiteNotFound(f"several sites are named {name!r}: {', '.join(named)}; give the path")
     if folder.exists():

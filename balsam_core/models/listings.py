@@ -95,7 +95,7 @@ class TreeLine(BaseModel):
 
 
 class TreeListing(Listing):
-    """`ls jobs --tree`."""
+    """`ls jobs --tree`: total counts the jobs of the query, of which a limit may show fewer."""
 
     total: int
     jobs: list[TreeLine]
@@ -273,7 +273,7 @@ class SiteLine(BaseModel):
 
 
 class SiteListing(Listing):
-    """`which --list`."""
+    """`which`: the current site, or the one asked for; with `--list` all known ones."""
 
     sites: list[SiteLine]
 

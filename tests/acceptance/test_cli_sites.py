@@ -22,6 +22,8 @@ def test_a_site_is_made_and_found_from_a_folder_below(
     listed = balsam.ok("which", "--list", "--json").json["sites"]
     assert listed == [{"name": "site", "path": str(site), "exists": True, "active": True}]
     assert balsam.ok("which", "--name", "site").out == f"{site}\n"
+    for which in ("--name", "site"), ():
+        assert balsam.ok("which", *which, "--json").json["sites"] == listed
 
 
 def test_a_second_init_leaves_the_site_as_it_is(balsam: CommandLine, site: Path) -> None:
