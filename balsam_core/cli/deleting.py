@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from uuid import UUID
-
-import click
 
 from balsam_core import job_files
+from balsam_core.cli.apps import chosen_apps
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import Opened
 from balsam_core.cli.output import print_lines, tell, warn
@@ -48,9 +45,7 @@ def delete_jobs(here: Opened, chosen: Chosen, *, with_files: bool, yes: bool) ->
 
 def delete_apps(store: Store, chosen: Chosen, *, yes: bool) -> None:
     """Delete the applications whose name or id was given; their jobs stay."""
-    if chosen.workflow or chosen.states or chosen.tags:
-        raise click.UsageError("apps are chosen by --name, --id or --all")
-    apps = [app for app in store.apps(chosen.name) if not chosen.ids or _has_id(app.app_id, chosen.ids)]
+    apps = chosen_apps(store, chosen)
     if not apps:
         print_lines(["No apps found matching query; nothing was deleted"])
         return
@@ -62,7 +57,3 @@ def _question(count: int, running: int, with_files: bool) -> str:
     stop = f" after stopping {running} that run" if running else ""
     files = ", with their files" if with_files else ""
     return f"Delete {counted(count, 'job')}{stop}{files}?"
-
-
-def _has_id(app_id: UUID, parts: Sequence[str]) -> bool:
-    return any(app_id.hex.startswith(part.replace("-", "").lower()) for part in parts)

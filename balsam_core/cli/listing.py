@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
+from balsam_core.cli.apps import chosen_apps
 from balsam_core.cli.context import Opened
 from balsam_core.cli.output import plain, print_json, print_lines, print_table, tell
 from balsam_core.cli.selection import NOTHING_FOUND, Chosen
@@ -95,9 +96,10 @@ def show_counts(store: Store, wanted: JobFilter, *, as_json: bool) -> None:
         print_lines([NOTHING_FOUND])
 
 
-def show_tree(store: Store, wanted: JobFilter, *, as_json: bool) -> None:
+def show_tree(store: Store, wanted: JobFilter, limit: int | None, *, as_json: bool) -> None:
     """`ls jobs --tree`."""
-    rows = store.listed(_COLUMNS, wanted)
+    rows = store.listed(_COLUMNS, wanted, limit=limit)
+    total = _total(store, wanted, len(rows), limit)
     parents = _parents(store)
     listed = {row.job_id for row in rows}
     lines = [
@@ -110,9 +112,10 @@ def show_tree(store: Store, wanted: JobFilter, *, as_json: bool) -> None:
         for row in rows
     ]
     if as_json:
-        print_json(listings.TreeListing(total=len(lines), jobs=lines))
+        print_json(listings.TreeListing(total=total, jobs=lines))
     else:
-        print_lines(_tree(lines) or [NOTHING_FOUND])
+        print_lines(_tree(lines))
+    _tell_what_is_missing(len(rows), total, as_json)
 
 
 def show_workflows(store: Store, wanted: Chosen, *, as_json: bool) -> None:
@@ -130,9 +133,9 @@ def show_workflows(store: Store, wanted: Chosen, *, as_json: bool) -> None:
         print_lines(["No workflows found matching query"])
 
 
-def show_apps(store: Store, name: str, *, verbose: bool, as_json: bool) -> None:
+def show_apps(store: Store, wanted: Chosen, *, verbose: bool, as_json: bool) -> None:
     """`ls apps`."""
-    lines = [listings.AppLine(**app.model_dump()) for app in store.apps(name)]
+    lines = [listings.AppLine(**app.model_dump()) for app in chosen_apps(store, wanted)]
     columns = ["name", "executable", "description"]
     if verbose:
         columns += ["preprocess", "postprocess", "envscript", "app_id"]

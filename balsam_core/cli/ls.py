@@ -10,6 +10,7 @@ from balsam_core.cli.options import Whole, command, json_option
 from balsam_core.cli.selection import filter_options, selection
 
 _OBJECTS = ("jobs", "apps", "wf", "launchers", "queues")
+_WITHOUT_FILTERS = frozenset({"launchers", "queues"})
 
 
 @command("ls")
@@ -42,9 +43,11 @@ def ls(
     if by_states + history + tree + verbose > 1 and objects != "queues":
         raise click.UsageError("--by-states, --history, --tree and --verbose exclude each other")
     wanted = selection(**filters)
+    if objects in _WITHOUT_FILTERS and not wanted.is_empty:
+        raise click.UsageError(f"{objects} cannot be filtered: the filters choose jobs, workflows and apps")
     with opened() as here:
         if objects == "apps":
-            listing.show_apps(here.store, wanted.name, verbose=verbose, as_json=as_json)
+            listing.show_apps(here.store, wanted, verbose=verbose, as_json=as_json)
         elif objects == "wf":
             listing.show_workflows(here.store, wanted, as_json=as_json)
         elif objects == "launchers":
@@ -56,7 +59,7 @@ def ls(
         elif by_states:
             listing.show_counts(here.store, wanted.filter(), as_json=as_json)
         elif tree:
-            listing.show_tree(here.store, wanted.filter(), as_json=as_json)
+            listing.show_tree(here.store, wanted.filter(), limit, as_json=as_json)
         elif history:
             listing.show_history(here.store, wanted.filter(), limit, as_json=as_json)
         elif verbose:

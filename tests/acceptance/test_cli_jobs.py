@@ -207,6 +207,23 @@ def test_a_file_of_jobs_is_added_as_one(balsam: CommandLine, hello: Path) -> Non
     assert (first["tags"], first["data"], second["num_nodes"]) == ({"k": "v"}, {"n": 1}, 1)
 
 
+def test_a_listing_takes_the_filters_of_what_it_lists_and_refuses_others(balsam: CommandLine, hello: Path) -> None:
+    balsam.ok("app", "--name", "other", "--executable", "true")
+    ids = {app["name"]: app["app_id"] for app in balsam.ok("ls", "apps", "--json").json["apps"]}
+    listed = balsam.ok("ls", "apps", "--id", ids["other"][:8], "--json").json["apps"]
+    assert [app["name"] for app in listed] == ["other"]
+    for listing in (["apps", "--wf", "w"], ["launchers", "--wf", "w"], ["queues", "--state", "FAILED"]):
+        assert balsam("ls", *listing).code == 2
+
+
+def test_a_limit_holds_for_the_tree_too(balsam: CommandLine, hello: Path) -> None:
+    balsam.ok("make_dummies", "3")
+    ran = balsam.ok("ls", "--tree", "--limit", "2")
+    assert (ran.out.count("\n"), ran.err) == (2, "showing 2 of 3 jobs; --limit or BALSAM_LS_LIMIT sets how many\n")
+    listed = balsam.ok("ls", "--tree", "--limit", "2", "--json").json
+    assert (listed["total"], len(listed["jobs"])) == (3, 2)
+
+
 def test_a_working_directory_is_from_the_current_folder_however_it_is_given(balsam: CommandLine, hello: Path) -> None:
     here = str(hello / "here")
     (hello / "jobs.csv").write_text("name,user_workdir\nb,here\n")
