@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from balsam_core.cli.options import command, yes_option
 from balsam_core.cli.selection import filter_options, selection
+
+if TYPE_CHECKING:
+    from balsam_core.models.job import Job
 
 
 @command("killjob")
@@ -32,11 +35,18 @@ def killjob(every: bool, recursive: bool, yes: bool, **filters: Any) -> None:
         wanted = chosen.exact_filter(here.store)
         counts = here.store.count_by_state(wanted)
         living = sum(count for state, count in counts.items() if state not in END)
-        if not living:
-            found = f"{counted(sum(counts.values()), 'job')} had ended already" if counts else NOTHING_FOUND
-            print_lines([f"{found}; nothing was killed"])
-            return
-        tail = " and the jobs that wait for them" if recursive else ""
-        ask(f"Kill {counted(living, 'job')}{tail}?", yes=yes or chosen.only_ids)
-        killed = here.store.kill(wanted, recursive=recursive, message="balsam killjob")
-    print_lines([f"Killed {counted(len(killed), 'job')}"])
+        killed: list[Job] = []
+        # The children of a job that has ended may live.
+        if living or (counts and recursive):
+            ask(_question(living, recursive), yes=yes or chosen.only_ids)
+            killed = here.store.kill(wanted, recursive=recursive, message="balsam killjob")
+    found = f"{counted(sum(counts.values()), 'job')} had ended already" if counts else NOTHING_FOUND
+    print_lines([f"Killed {counted(len(killed), 'job')}" if killed else f"{found}; nothing was killed"])
+
+
+def _question(living: int, recursive: bool) -> str:
+    from balsam_core.counting import counted
+
+    parts = [counted(living, "job")] if living else []
+    parts += ["the jobs that wait for them"] if recursive else []
+    return f"Kill {' and '.join(parts)}?"

@@ -107,6 +107,17 @@ def test_killing_says_how_many_and_goes_down_the_children_when_told(balsam: Comm
     assert {job["state"] for job in balsam.jobs()} == {"USER_KILLED"}
 
 
+def test_the_children_of_a_job_that_has_ended_are_killed_with_recursive(balsam: CommandLine, hello: Path) -> None:
+    parent, child = balsam.add("parent"), balsam.add("child")
+    balsam.ok("dep", parent, child)
+    balsam.ok("modify", parent, "state", "JOB_FINISHED")
+    asked = balsam("killjob", "--name", "parent", "--recursive", stdin="n")
+    assert (asked.code, asked.err.startswith("Kill the jobs that wait for them? [y/n]")) == (1, True)
+    assert balsam.ok("killjob", parent, "--recursive").out == "Killed 1 job\n"
+    assert [job["state"] for job in balsam.jobs()] == ["JOB_FINISHED", "USER_KILLED"]
+    assert balsam.ok("killjob", parent, "--recursive").out == "1 job had ended already; nothing was killed\n"
+
+
 @pytest.mark.parametrize("command", [["rm", "jobs"], ["killjob"], ["hold"], ["release"]])
 def test_commands_that_change_jobs_want_to_be_told_which(balsam: CommandLine, hello: Path, command: list[str]) -> None:
     balsam.add("a")
