@@ -33,10 +33,10 @@ def follow_job(store: Store, job: Job, output: Path, lines: int) -> None:
     file = Growing(output)
     print_text(file.last_lines(lines))
     waited_for = False
-    while job.state in _TO_RUN or job.state is State.RUNNING:
-        if job.state in _TO_RUN and not waited_for:
+    while _runs_again(job) or job.state is State.RUNNING:
+        if _runs_again(job) and not waited_for:
             tell(f"waiting for {job.cute_id} to begin: it is {job.state}; `balsam explain {_short(job)}` says why")
-        waited_for = job.state in _TO_RUN
+        waited_for = _runs_again(job)
         for _ in range(_FILES_PER_STATE):
             print_text(file.added())
             time.sleep(_FILE_SECONDS)
@@ -44,6 +44,11 @@ def follow_job(store: Store, job: Job, output: Path, lines: int) -> None:
     # The state was read first: all that the run wrote is in the file by now.
     print_text(file.added())
     tell(f"{job.cute_id} is {job.state}")
+
+
+def _runs_again(job: Job) -> bool:
+    """Whether the job is yet to run, for the first time or once more."""
+    return job.state in _TO_RUN or (job.state is State.RUN_TIMEOUT and job.auto_timeout_retry)
 
 
 def _short(job: Job) -> str:

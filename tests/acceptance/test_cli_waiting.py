@@ -70,13 +70,14 @@ def test_tail_follows_a_running_job_to_its_end(balsam: CommandLine, store: Store
     assert (follower.returncode, out, err) == (0, "", f"{job.cute_id} is JOB_FINISHED\n")
 
 
-def test_tail_waits_for_a_job_to_begin(balsam: CommandLine, store: Store) -> None:
-    job_id = put(store, State.PREPROCESSED, application="hello")
+@pytest.mark.parametrize("state", [State.PREPROCESSED, State.RUN_TIMEOUT])
+def test_tail_waits_for_a_job_to_begin(balsam: CommandLine, store: Store, state: State) -> None:
+    job_id = put(store, state, application="hello")
     with subprocess.Popen([BALSAM, "tail", str(job_id)], stderr=subprocess.PIPE, text=True) as follower:
         assert follower.stderr is not None
         short = str(job_id)[:8]
         assert follower.stderr.readline() == (
-            f"waiting for [job | {short}] to begin: it is PREPROCESSED; `balsam explain {short}` says why\n"
+            f"waiting for [job | {short}] to begin: it is {state}; `balsam explain {short}` says why\n"
         )
         move(store, job_id, State.USER_KILLED)
         assert follower.stderr.readline() == f"[job | {short}] is USER_KILLED\n"
