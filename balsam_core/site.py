@@ -219,13 +219,18 @@ def known_sites(environ: Mapping[str, str] | None = None) -> list[Path]:
         return []
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are of one folder; a link may lead to it."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def remember_site(path: Path, environ: Mapping[str, str] | None = None) -> None:
     """Adds the site to the known ones; a home folder that cannot be written costs a warning, not the site."""
     file = _sites_file(environ)
     if file is None:
         _log.warning("cannot remember the site: no home folder is known; set HOME")
         return
-    paths = [str(known) for known in known_sites(environ) if known != path] + [str(path)]
+    paths = [str(known) for known in known_sites(environ) if not is_same(known, path)] + [str(path)]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix="sites-", delete=False) as stream:

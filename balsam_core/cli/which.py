@@ -27,7 +27,7 @@ def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
     from balsam_core.cli.context import current_folder
     from balsam_core.cli.output import print_json, print_lines, print_table
     from balsam_core.models.listings import SiteListing
-    from balsam_core.site import find_site, known_sites, remember_site
+    from balsam_core.site import find_site, is_same, known_sites, remember_site
 
     if name is not None:
         _show_path(_path_of(name), as_json=as_json)
@@ -43,7 +43,7 @@ def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
         _show_usage(find_site(os.environ, current_folder()), as_json=as_json)
     else:
         path = find_site(os.environ, current_folder()).path
-        if path not in known_sites():
+        if not any(is_same(path, known) for known in known_sites()):
             # It was moved here, or made by somebody else.
             remember_site(path)
         _show_path(path, as_json=as_json)
@@ -99,13 +99,21 @@ def _lines(paths: Sequence[Path]) -> list[SiteLine]:
     from balsam_core.cli.context import current_folder
     from balsam_core.errors import SiteNotFound
     from balsam_core.models.listings import SiteLine
-    from balsam_core.site import find_site, is_site
+    from balsam_core.site import find_site, is_same, is_site
 
     try:
         active = find_site(os.environ, current_folder()).path
     except SiteNotFound:
         active = None
-    return [SiteLine(name=path.name, path=str(path), exists=is_site(path), active=path == active) for path in paths]
+    return [
+        SiteLine(
+            name=path.name,
+            path=str(path),
+            exists=is_site(path),
+            active=active is not None and is_same(path, active),
+        )
+        for path in paths
+    ]
 
 
 def _path_of(name: str) -> Path:

@@ -26,6 +26,19 @@ def test_a_site_is_made_and_found_from_a_folder_below(
         assert balsam.ok("which", *which, "--json").json["sites"] == listed
 
 
+def test_a_site_made_through_a_link_is_known_once(
+    balsam: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    made = str(tmp_path / "link" / "site")
+    balsam.ok("init", made)
+    monkeypatch.chdir(made)
+    assert balsam.ok("which").out == f"{tmp_path / 'real' / 'site'}\n"
+    listed = balsam.ok("which", "--list", "--json").json["sites"]
+    assert listed == [{"name": "site", "path": made, "exists": True, "active": True}]
+
+
 def test_a_second_init_leaves_the_site_as_it_is(balsam: CommandLine, site: Path) -> None:
     balsam.ok("make_dummies", "1")
     assert balsam.ok("init", str(site)).out.startswith(f"{site} is a Balsam site already\n")
