@@ -18,6 +18,8 @@ from balsam_core.state.machine import State
 _BAR = 10
 _SHOWN_FAILING = 5
 _NARROWEST = 6
+# A terminal may be narrower: these lines then are not.
+_NARROWEST_HEADING = 20
 
 
 class Part(str, Enum):
@@ -41,6 +43,7 @@ class Table:
 
 def heading(look: Snapshot, site: str, width: int = 80) -> list[str]:
     """Five or six lines: where, when and what is looked at, states, rate, utilization, what fails."""
+    width = max(width, _NARROWEST_HEADING)
     title = f"balsam top  {site}  {chosen(look.view.wanted)}".rstrip()
     when = f"{_utc(look.at):%H:%M:%S} UTC"
     lines = [f"{_cut(title, width - len(when) - 1):{width - len(when)}}{when}"]

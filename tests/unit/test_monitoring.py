@@ -160,6 +160,7 @@ def test_the_heading_fits_a_terminal_and_tells_the_filter(worked: Store) -> None
     wanted = JobFilter(name="o", workflow="t*", states=(State.FAILED,), tags={"a": "", "b": "c"}, ids=["1f"])
     assert chosen(wanted) == "--name o --id 1f --wf t* --state FAILED --tag a --tag b=c"
     look = look_at(worked)
+    assert len(heading(look, "s", 1)) > 5
     lines = heading(look, "/a/long/" + "x" * 90, 80)
     assert lines[0].startswith("balsam top  /a/long/xxx")
     assert lines[0].endswith(" UTC")
