@@ -43,3 +43,11 @@ class Growing:
             return self.file.stat().st_size
         except FileNotFoundError:
             return 0
+
+
+def end_of(file: Growing, lines: int) -> str:
+    """The last lines of a file, to be shown; one that cannot be read says so in their place."""
+    try:
+        return file.last_lines(lines)
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})\n"

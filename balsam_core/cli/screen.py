@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from textual.widgets import DataTable, Footer, Input, Log, Static
 
 from balsam_core.cli.context import Opened
 from balsam_core.errors import BalsamError
-from balsam_core.growing import Growing
+from balsam_core.growing import Growing, end_of
 from balsam_core.models.job import Job
 from balsam_core.monitoring.reading import Watch
 from balsam_core.monitoring.snapshot import Snapshot, View
@@ -358,9 +359,13 @@ class OutputScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Show the end, and then what is added."""
-        text = self._file.last_lines(_OUTPUT_LINES)
-        self._write(text or f"(nothing yet in {self._file.file})\n")
-        self.set_interval(_FILE_SECONDS, lambda: self._write(self._file.added()))
+        self._write(end_of(self._file, _OUTPUT_LINES) or f"(nothing yet in {self._file.file})\n")
+        self.set_interval(_FILE_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        # Why the file cannot be read was told at the beginning; that may pass.
+        with contextlib.suppress(OSError):
+            self._write(self._file.added())
 
     def _write(self, text: str) -> None:
         if text:

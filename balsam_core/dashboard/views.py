@@ -21,7 +21,7 @@ from balsam_core.dashboard.metrics import CONTENT_TYPE, open_metrics
 from balsam_core.dashboard.timeline import LEFT, WIDTH, bar, steps, ticks
 from balsam_core.dashboard.utilization import Used, Window
 from balsam_core.errors import DatabaseError, JobSpecError
-from balsam_core.growing import Growing
+from balsam_core.growing import Growing, end_of
 from balsam_core.models.job import Job
 from balsam_core.monitoring.snapshot import JobsSeen, Snapshot, View
 from balsam_core.state.filters import JobFilter
@@ -103,7 +103,7 @@ class Pages:
             graph=drawing(family) if family.edges else None,
             events=self._looker.store.history([job.job_id]),
             output=output,
-            text=Growing(output).last_lines(_OUTPUT_LINES),
+            text=end_of(Growing(output), _OUTPUT_LINES),
             may_kill=self._allow_actions and job.state not in END,
         )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from balsam_core.explain.facts import Excerpt, LauncherFacts, Move
-from balsam_core.growing import Growing
+from balsam_core.growing import Growing, end_of
 from balsam_core.models.job import Job
 from balsam_core.state.machine import State
 from balsam_core.transitions.copying import LOG
@@ -30,10 +30,7 @@ _LOGS = {
 
 def excerpt(what: str, file: Path) -> Excerpt | None:
     """The last lines of a file; None: it is not there, or is empty."""
-    try:
-        lines = Growing(file).last_lines(_LINES).splitlines()
-    except OSError as error:
-        lines = [f"(cannot be read: {error.strerror})"]
+    lines = end_of(Growing(file), _LINES).splitlines()
     return Excerpt(what, str(file), tuple(lines)) if lines else None
 
 

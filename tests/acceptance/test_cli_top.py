@@ -188,6 +188,23 @@ def test_history_and_output_open_and_follow(worked: Path) -> None:
 
 
 @pytest.mark.top
+def test_an_output_that_cannot_be_read_does_not_end_the_screen(worked: Path) -> None:
+    (worked / "file").touch()
+    store = open_store(sqlite_url(worked / "balsam.db"))
+    put(store, State.CREATED, "odd", application="hello", workflow="odd", user_workdir=str(worked / "file" / "folder"))
+    store.database.close()
+
+    async def act(app: TopApp, pilot: Pilot[None]) -> None:
+        await until(app, pilot, "1-1 of 1")
+        await pilot.press("o")
+        await until(app, pilot, "(cannot be read: Not a directory)")
+        await pilot.press("escape")
+        await until(app, pilot, "1-1 of 1")
+
+    screen_test(act, JobFilter(workflow="odd"))
+
+
+@pytest.mark.top
 def test_a_job_is_killed_only_when_the_user_says_yes(balsam: CommandLine, worked: Path) -> None:
     async def act(app: TopApp, pilot: Pilot[None]) -> None:
         await until(app, pilot, "1-2 of 2")

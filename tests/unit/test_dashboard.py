@@ -175,6 +175,13 @@ def test_a_job_is_shown_with_why_it_waits_and_the_jobs_around_it(served: Served)
     assert "Kill" not in page
 
 
+def test_an_output_that_cannot_be_read_says_why(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    job = put(served.store, State.RUNNING, user_workdir=str(tmp_path / "file" / "folder"))
+    answer = served.enter().get(f"/jobs/{job}")
+    assert (answer.status_code, "(cannot be read: Not a directory)" in answer.text) == (200, True)
+
+
 def test_a_job_alone_has_no_graph(served: Served) -> None:
     assert "<svg" not in served.enter().get(f"/jobs/{put(served.store)}").text
 
