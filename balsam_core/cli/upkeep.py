@@ -61,13 +61,16 @@ def backup_database(file: Path) -> list[str]:
 
 
 def restore_database(file: Path) -> list[str]:
-    """Copy a backup into the database of the site, which must be empty."""
+    """Copy a backup into the database of the site, which must be empty; one that is not there is made."""
     if not file.is_file():
         raise DatabaseError(f"there is no file {file}; give one that `balsam db backup` wrote")
     backup = open_store(sqlite_url(file.absolute()), journal="DELETE")
-    site = _site_store()
-    refuse_live_launchers(site)
-    return _copy(backup, site.database, alone=False)
+    database = site_database(find_site(os.environ, current_folder()))
+    if database.schema_version() is None:
+        database.create()
+    database.check()
+    refuse_live_launchers(Store(database))
+    return _copy(backup, database, alone=False)
 
 
 def _site_store() -> Store:

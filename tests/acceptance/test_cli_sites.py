@@ -39,6 +39,23 @@ def test_a_site_made_through_a_link_is_known_once(
     assert listed == [{"name": "site", "path": made, "exists": True, "active": True}]
 
 
+def test_a_backup_is_restored_into_a_new_site_and_in_place_of_a_lost_database(
+    balsam: CommandLine, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balsam.ok("make_dummies", "2")
+    jobs = balsam.jobs()
+    balsam.ok("db", "backup", "backup.db")
+    assert "has rows in its table jobs" in balsam("db", "restore", "backup.db").err
+    for lost in site.glob("balsam.db*"):
+        lost.unlink()
+    assert balsam.ok("db", "restore", "backup.db").out.startswith("Copied 2 jobs, 1 apps, 0 dependencies, 2 events")
+    assert balsam.jobs() == jobs
+    balsam.ok("init", str(site.parent / "new"))
+    monkeypatch.chdir(site.parent / "new")
+    balsam.ok("db", "restore", str(site / "backup.db"))
+    assert [job["name"] for job in balsam.jobs()] == ["dummy0", "dummy1"]
+
+
 def test_a_second_init_leaves_the_site_as_it_is(balsam: CommandLine, site: Path) -> None:
     balsam.ok("make_dummies", "1")
     assert balsam.ok("init", str(site)).out.startswith(f"{site} is a Balsam site already\n")
