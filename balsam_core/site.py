@@ -201,7 +201,12 @@ def _share_files(site: Site, group: int) -> None:
 
 def _write_new(file: Path, text: str) -> None:
     file.touch(mode=0o600, exist_ok=False)
-    file.write_text(text, encoding="utf-8")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except BaseException:
+        # A part of it would be taken for the user's own.
+        file.unlink()
+        raise
 
 
 # ---- known sites ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def test_a_folder_with_other_files_may_become_a_site(tmp_path: Path, environ: di
     create_site(tmp_path, environ=environ)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
+
+
+def test_settings_that_were_cut_off_are_not_taken_for_the_users(tmp_path: Path, environ: dict[str, str]) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match="cannot make a site in"):
+            create_site(tmp_path / "site", environ=environ)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    site = create_site(tmp_path / "site", environ=environ)
+    assert site.settings_file.read_text() == create_site(tmp_path / "b", environ=environ).settings_file.read_text()
 
 
 def test_an_init_that_failed_can_be_repeated(tmp_path: Path, environ: dict[str, str]) -> None:
