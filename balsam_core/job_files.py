@@ -97,9 +97,11 @@ def pack(data: Path, folders: Iterable[Path], archive: Path) -> None:
             os.fsync(stream.fileno())
         part.rename(archive)
     except OSError as error:
-        part.unlink(missing_ok=True)
         which = f" ({error.filename})" if error.filename not in (None, str(part)) else ""
         raise ConfigError(f"cannot write {archive}: {error.strerror or error}{which}; nothing was deleted") from error
+    finally:
+        # A whole one has its own name by now; an interrupted one is not to fill the disk.
+        part.unlink(missing_ok=True)
 
 
 def _compression(archive: Path) -> str:

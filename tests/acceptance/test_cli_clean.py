@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from balsam_core import logs
 from balsam_core.disk import DiskWatch, Room
-from balsam_core.job_files import measure, readable
+from balsam_core.job_files import measure, pack, readable
 from balsam_core.state.filters import JobFilter
 from balsam_core.state.machine import State
 from balsam_core.state.store import open_store, sqlite_url
@@ -79,6 +80,18 @@ def test_an_archive_holds_what_is_deleted_and_is_never_written_over(balsam: Comm
     with tarfile.open("old.tar.gz") as tar:
         assert tar.getnames() == [f"w/{folder.name}", f"w/{folder.name}/out"]
     assert list(hello.glob("*.part")) == []
+
+
+def test_an_archive_that_was_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+
+    def folders() -> Iterator[Path]:
+        yield tmp_path / "w"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(tmp_path, folders(), tmp_path / "a.tar")
+    assert list(tmp_path.iterdir()) == [tmp_path / "w"]
 
 
 def test_a_folder_that_leads_out_of_the_site_is_left(balsam: CommandLine, hello: Path, tmp_path: Path) -> None:
