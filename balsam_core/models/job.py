@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -128,6 +129,16 @@ class JobSpec(BaseModel):
     @classmethod
     def _no_nul(cls, value: str) -> str:
         return _no_nul(value)
+
+    @field_validator("data")
+    @classmethod
+    def _is_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            # Python writes NaN, which PostgreSQL refuses, and which keeps SQLite from looking into any data.
+            json.dumps(value, allow_nan=False)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"is not JSON ({error})") from None
+        return value
 
     @property
     def cute_id(self) -> str:

@@ -41,6 +41,12 @@ def site(played: PlayedSite) -> Site:
 # --- adding and finding
 
 
+def test_data_that_is_not_json_is_refused(site: Site) -> None:
+    for wrong in (float("nan"), [float("-inf")], object()):
+        with pytest.raises(JobSpecError, match="is not JSON"):
+            site.jobs.add("a", "w", "echo", data={"x": wrong})
+
+
 def test_what_is_added_is_what_was_asked_for(site: Site) -> None:
     parent = site.jobs.add("parent", "w", "true")
     child = site.jobs.add("child", "w", "true", args="-v", parents=[parent], tags={"a": "1"}, data={"x": [1]})

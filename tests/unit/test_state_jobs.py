@@ -160,6 +160,7 @@ def test_a_typed_value_is_read_by_the_type_of_its_field(name: str, typed: str, v
         ("hold", "perhaps", "hold cannot be 'perhaps'"),
         ("data", "{", "data cannot be '{': it is not JSON"),
         ("data", "[1]", r"data cannot be \[1\]"),
+        ("data", '{"x": NaN}', r"data cannot be {'x': nan}: is not JSON \(Out of range float"),
         ("name", "a/b", "holds a slash"),
         ("environ_vars", "A", "is not of the form NAME=value"),
         ("num_node", "1", r"no field 'num_node' can be changed; did you mean 'num_nodes'\?"),
