@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from balsam_core.errors import ConfigError
 
 _SHARED_FOLDER = 0o2770
+_SHARED_FILE = 0o660
 _GROUP_UMASK = 0o007
 
 
@@ -33,11 +35,34 @@ def share_folder(folder: Path, group: int) -> None:
 def share_file(file: Path, group: int, *, writable: bool = False) -> None:
     """Let the group read a file, and write it if `writable`."""
     os.chown(file, -1, group)
-    file.chmod(0o660 if writable else 0o640)
+    file.chmod(_SHARED_FILE if writable else 0o640)
 
 
 def follow_sharing(folder: Path) -> None:
     """From now on, what this process and its children make is the group's to write, if `folder` is shared."""
-    wanted = stat.S_ISGID | stat.S_IWGRP
-    if folder.stat().st_mode & wanted == wanted:
+    if _is_shared(folder):
         os.umask(_GROUP_UMASK)
+
+
+def make_folder(folder: Path, above: Path) -> None:
+    """Make a folder with those between it and `above`, shared as that one is: for a program that keeps its umask."""
+    above.mkdir(parents=True, exist_ok=True)
+    shared = _is_shared(above)
+    made = above
+    for name in folder.relative_to(above).parts:
+        made /= name
+        with contextlib.suppress(FileExistsError):
+            made.mkdir()
+            if shared:
+                made.chmod(_SHARED_FOLDER)
+
+
+def share_as(above: Path, file: Path) -> None:
+    """Let the group write a file, if `above` is shared."""
+    if _is_shared(above):
+        file.chmod(_SHARED_FILE)
+
+
+def _is_shared(folder: Path) -> bool:
+    wanted = stat.S_ISGID | stat.S_IWGRP
+    return folder.stat().st_mode & wanted == wanted

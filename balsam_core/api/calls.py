@@ -59,10 +59,9 @@ class CallFiles:
         return self.folder / f"call_{self.job_id}.result.pickle"
 
     def write_call(self, call: Call) -> None:
-        """Write the call, and where its modules may be found. Raises what pickling it raises."""
+        """Write the call, and where its modules may be found; the folder is there. Raises what pickling it raises."""
         import cloudpickle
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         with self.call.open("wb") as file:
             pickle.dump([os.path.abspath(entry) for entry in sys.path], file)  # noqa: PTH100 - "" is the current folder
             cloudpickle.dump(call, file, protocol=5)

@@ -28,6 +28,7 @@ from balsam_core.errors import AppNotFound, JobSpecError
 from balsam_core.launcher.hints import nobody_runs
 from balsam_core.models.app import AppSpec, function_words
 from balsam_core.models.job import JobSpec
+from balsam_core.sharing import make_folder, share_as
 from balsam_core.state.hosts import machine_id
 from balsam_core.state.jobs import job_folder
 from balsam_core.state.store import Store
@@ -132,7 +133,9 @@ class BalsamExecutor(Executor):
                 files = CallFiles(folder.data / job_folder(spec), spec.job_id)
                 spec.args = shlex.quote(str(files.folder))
                 written.append((spec, files))
+                make_folder(files.folder, folder.data)
                 files.write_call(call)
+                share_as(folder.data, files.call)
             store.add_jobs([spec for spec, _ in written], f"added by {Path(sys.argv[0]).name or 'a program'}")
         except BaseException:
             for _, files in written:

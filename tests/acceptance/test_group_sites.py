@@ -8,6 +8,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_members_of_the_group_add_jobs_and_write_in_their_folders(folder: Path) 
     }
     for place in made:
         run(folder, "touch", str(place / "more" if place.is_dir() else place), user=True)
+
+
+def test_a_launcher_of_another_member_makes_the_calls_of_a_program(folder: Path) -> None:
+    group = grp.getgrgid(pwd.getpwnam(server_user()).pw_gid).gr_name
+    balsam = str(BALSAM)
+    run(folder, balsam, "init", "site", "--group", group)
+    submit = "from balsam_core import BalsamExecutor; BalsamExecutor().submit(pow, 2, 5)"
+    run(folder, sys.executable, "-c", submit)
+    run(folder, balsam, "launcher", "--wf-filter", "calls", user=True)
+    assert "JOB_FINISHED" in run(folder, balsam, "ls", "--by-states")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder / "site" / "data").rglob("*")}
+    assert modes == {0o2770, 0o660}
 
 
 def test_a_password_that_the_group_would_read_is_refused(folder: Path) -> None:
