@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -74,15 +74,29 @@ def batch_jobs_of(store: Store, machine_id: str, workflow: str = "") -> list[Ask
 
 
 def admits(wf_filter: str, workflow: str) -> bool:
-    """Whether a launcher with this filter (empty: none) runs jobs of a workflow (empty: any)."""
-    return (
-        not wf_filter or not workflow or wf_filter == workflow or fnmatchcase(workflow, wf_filter.replace("[", "[[]"))
-    )
+    """Whether a launcher with this filter (empty: none) runs jobs of a workflow (empty: any); both may be patterns."""
+    return not wf_filter or not workflow or _meet(wf_filter, workflow)
 
 
 def within(launchers: Sequence[Held], span: Span) -> list[Held]:
     """The launchers that had nodes at some time of the span."""
     return [one for one in launchers if one.start <= span.end and (one.end is None or one.end >= span.start)]
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether there is a text that fits both patterns, in which `*` stands for anything."""
+
+    @cache
+    def rest_meets(start: int, other_start: int) -> bool:
+        rest, other_rest = one[start:], other[other_start:]
+        if not rest or not other_rest:
+            return not (rest + other_rest).strip("*")
+        if "*" in (rest[0], other_rest[0]):
+            # A star stands for nothing, or for what the other pattern begins with.
+            return rest_meets(start + 1, other_start) or rest_meets(start, other_start + 1)
+        return rest[0] == other_rest[0] and rest_meets(start + 1, other_start + 1)
+
+    return rest_meets(0, 0)
 
 
 def _held(row: Any) -> Held:

@@ -216,7 +216,10 @@ def test_node_hours_are_nodes_times_hours() -> None:
 
 @pytest.mark.parametrize(
     ("wf_filter", "workflow", "admitted"),
-    [("", "a", True), ("a", "a", True), ("a*", "abc", True), ("a[b]*", "a[b]c", True), ("a", "b", False)],
+    [
+        *(("", "a", True), ("a", "a", True), ("a*", "abc", True), ("a[b]*", "a[b]c", True), ("a", "b", False)),
+        *(("a?", "ab", False), ("abc", "a*", True), ("a*c", "*bc", True), ("a*", "b*", False), ("a*b", "a", False)),
+    ],
 )
 def test_a_launcher_runs_the_workflows_that_its_filter_admits(wf_filter: str, workflow: str, admitted: bool) -> None:
     assert admits(wf_filter, workflow) is admitted
