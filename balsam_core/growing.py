@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-# The end is looked for in so many bytes a line: a line may be megabytes.
-_LONGEST_LINE = 400
+# The end is looked for in so many bytes a line, and no more: a line may be megabytes.
+_USUAL_LINE, _LONG_LINE = 400, 4_000
 
 
 class Growing:
@@ -20,9 +20,15 @@ class Growing:
 
     def last_lines(self, lines: int) -> str:
         """Read to the end: the last lines."""
-        self._done = max(0, self._size() - lines * _LONGEST_LINE)
-        text = self.added()
-        return "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
+        found: list[str] = []
+        for length in (_USUAL_LINE, _LONG_LINE):
+            self._done = start = max(0, self._size() - lines * length)
+            self._decoder.reset()
+            found = self.added().splitlines(keepends=True)
+            # The first one that was read may be cut.
+            if not start or len(found) > lines:
+                break
+        return "".join(found[-lines:] if lines else [])
 
     def added(self) -> str:
         """What was added since the last reading; a file that was cut or replaced is read from its beginning."""

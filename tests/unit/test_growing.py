@@ -44,4 +44,12 @@ def test_a_character_that_comes_in_two_parts_is_whole(tmp_path: Path) -> None:
 def test_of_a_file_without_line_ends_only_the_end_is_read(tmp_path: Path) -> None:
     growing = Growing(tmp_path / "a.out")
     growing.file.write_bytes(b"x" * 1_000_000)
-    assert growing.last_lines(2) == "x" * 800
+    assert growing.last_lines(2) == "x" * 8_000
+
+
+def test_long_lines_are_whole_and_as_many_as_were_asked_for(tmp_path: Path) -> None:
+    growing = Growing(tmp_path / "a.out")
+    lines = [f"{number}{'x' * 2_000}\n" for number in range(50)]
+    growing.file.write_text("".join(lines))
+    assert growing.last_lines(20) == "".join(lines[-20:])
+    assert growing.last_lines(0) == growing.added() == ""
