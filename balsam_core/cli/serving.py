@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import current_folder, opened
@@ -73,9 +74,9 @@ def add(name: str) -> list[str]:
         place = site.store.database.name
     host, _, database = place.partition("/")
     return [
-        f"Added {name}; the site's URL for them: postgresql://{name}@{place}",
+        f"Added {name}; the site's URL for them: postgresql://{quote(name, safe='')}@{place}",
         "This line goes into their ~/.pgpass (mode 0600); it is shown only now:",
-        f"{host}:{database}:{name}:{password}",
+        f"{host}:{database}:{_in_pgpass(name)}:{password}",
     ]
 
 
@@ -106,6 +107,11 @@ def _cluster() -> Cluster:
     if site.settings.site.database != PRIVATE_CLUSTER:
         raise ConfigError("this site has no server of its own; `balsam init PATH --database postgresql` makes one")
     return site_cluster(site)
+
+
+def _in_pgpass(word: str) -> str:
+    # See "The Password File" in PostgreSQL's documentation of libpq.
+    return word.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _served(database: Database) -> Database:

@@ -56,6 +56,8 @@ def shell() -> Iterator[Shell]:
 
 
 def test_a_site_with_a_server_of_its_own_lives_through_stops_and_kills(shell: Shell) -> None:
+    import psycopg
+
     assert "Successfully created" in shell.ok("init", "site", "--database", "postgresql")
     cluster = shell.site / "postgresql"
     modes = [(cluster / name).stat().st_mode & 0o777 for name in ("", "password", "address.json")]
@@ -70,6 +72,13 @@ def test_a_site_with_a_server_of_its_own_lives_through_stops_and_kills(shell: Sh
     assert shell.ok("server", "--list-users").split() == ["balsam", "friend"]
     assert "balsam" in shell.ok("server", "--list-active-connections")
     shell.ok("server", "--drop-user", "friend")
+    url, _, line = shell.ok("server", "--add-user", "me:too@lab").splitlines()
+    passfile = shell.folder / "pgpass"
+    passfile.touch(mode=0o600)
+    passfile.write_text(f"{line}\n")
+    with psycopg.connect(url.rpartition(" ")[2], passfile=str(passfile)) as connected:
+        assert connected.info.user == "me:too@lab"
+    shell.ok("server", "--drop-user", "me:too@lab")
     assert shell.ok("server", "--list-users").split() == ["balsam"]
 
     postmaster = int((cluster / "data" / "postmaster.pid").read_text().split()[0])
