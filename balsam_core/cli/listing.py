@@ -52,7 +52,7 @@ def show_records(here: Opened, wanted: JobFilter, limit: int | None, *, as_json:
     columns = job_table.c.keys()
     rows = here.store.listed(columns, wanted, limit=limit)
     total = _total(here.store, wanted, len(rows), limit)
-    parents = _parents(here.store)
+    parents = here.store.parents_of([row.job_id for row in rows])
     records = [_record(row._mapping, parents, here) for row in rows]
     if as_json:
         print_json(listings.JobRecords(total=total, jobs=records))
@@ -100,8 +100,8 @@ def show_tree(store: Store, wanted: JobFilter, limit: int | None, *, as_json: bo
     """`ls jobs --tree`."""
     rows = store.listed(_COLUMNS, wanted, limit=limit)
     total = _total(store, wanted, len(rows), limit)
-    parents = _parents(store)
     listed = {row.job_id for row in rows}
+    parents = store.parents_of(list(listed))
     lines = [
         listings.TreeLine(
             job_id=row.job_id,
@@ -174,13 +174,6 @@ def _tell_what_is_missing(shown: int, total: int, as_json: bool) -> None:
         print_lines([NOTHING_FOUND])
     if shown < total:
         tell(f"showing {shown} of {counted(total, 'job')}; --limit or BALSAM_LS_LIMIT sets how many")
-
-
-def _parents(store: Store) -> dict[UUID, list[UUID]]:
-    parents: dict[UUID, list[UUID]] = {}
-    for parent, child in store.edges():
-        parents.setdefault(child, []).append(parent)
-    return parents
 
 
 def _record(row: Mapping[Any, Any], parents: Mapping[UUID, Sequence[UUID]], here: Opened) -> listings.Record:

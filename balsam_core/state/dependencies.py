@@ -72,16 +72,6 @@ def parents_of(tx: Connection, child: UUID) -> list[UUID]:
     return list(tx.execute(query).scalars())
 
 
-def all_edges(tx: Connection) -> list[tuple[UUID, UUID]]:
-    """Every (parent, child) of the site, the oldest child first."""
-    query = (
-        select(dependencies.c.parent_id, dependencies.c.child_id)
-        .join(jobs, jobs.c.job_id == dependencies.c.child_id)
-        .order_by(jobs.c.seq)
-    )
-    return [(parent, child) for parent, child in tx.execute(query)]
-
-
 def parents_of_many(tx: Connection, children: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """The ids of the parents of each of these jobs; jobs without parents are left out."""
     found: dict[UUID, list[UUID]] = {}

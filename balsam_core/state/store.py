@@ -238,11 +238,6 @@ class Store:
         with self.database.read() as tx:
             return dependencies.children_of(tx, [parent])
 
-    def edges(self) -> list[tuple[UUID, UUID]]:
-        """Every (parent, child) of the site."""
-        with self.database.read() as tx:
-            return dependencies.all_edges(tx)
-
     # --- applications
 
     def add_app(self, app: AppSpec) -> None:
