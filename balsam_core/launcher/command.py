@@ -17,6 +17,11 @@ from balsam_core.models.job import Job
 _QUOTING = re.compile(r"['\"\\]")
 # Linux starts no program that has a longer word in its environment: MAX_ARG_STRLEN, with the name and a NUL at the end.
 _LONGEST_VARIABLE = 131_072 - len("BALSAM_PARENT_IDS=") - 1
+# A quoted piece, which is kept as it is, or a redirection: `> file`, `2>&1`, `< file`.
+_PIECE = re.compile(
+    r"""(?P<quoted>'[^']*'|"(?:\\.|[^"\\])*"|\\.)"""
+    r"""|(?<!\S)(?P<operator>[12]?>>?|&>>?|<)\s*(?P<target>&[12]|[^\s'"\\<>|&;]+)(?!\S)"""
+)
 
 
 def job_words(job: Job, app: AppSpec) -> list[str]:
@@ -24,7 +29,8 @@ def job_words(job: Job, app: AppSpec) -> list[str]:
 
     Raises JobSpecError when the quotes do not match.
     """
-    parts = f"{app.executable} {job.args}".split()
+    executable = _PIECE.sub(_without_redirection, app.executable) if app.envscript else app.executable
+    parts = f"{executable} {job.args}".split()
     line = " ".join(os.path.expanduser(part) if part[0] == "~" else part for part in parts)  # noqa: PTH111 - a word, not a path
     try:
         # Most lines have no quotes, and shlex takes 40 microseconds where split takes one.
@@ -36,11 +42,28 @@ def job_words(job: Job, app: AppSpec) -> list[str]:
     return [*function_words(words[0]), *words[1:]] if names_function(words[0]) else words
 
 
-def in_envscript(words: Sequence[str], envscript: str) -> list[str]:
+def in_envscript(words: Sequence[str], envscript: str, redirections: str = "") -> list[str]:
     """The command as it runs after `source <envscript>`, in the one place where a shell is asked for."""
     if not envscript:
         return list(words)
-    return ["bash", "-c", f"source {shlex.quote(envscript)} && exec {shlex.join(words)}"]
+    return ["bash", "-c", f"source {shlex.quote(envscript)} && exec {shlex.join(words)}{redirections}"]
+
+
+def redirections(app: AppSpec) -> str:
+    """Where an application with an envscript sends its output, as words behind its command; `args` hold none.
+
+    Programs of Balsam 0.5 write `prog > prog.out`, which its shell understood in such an application only.
+    """
+    found = (piece for piece in _PIECE.finditer(app.executable) if piece["operator"]) if app.envscript else ()
+    return "".join(f" {piece['operator']}{_shell_target(piece['target'])}" for piece in found)
+
+
+def _without_redirection(piece: re.Match[str]) -> str:
+    return piece["quoted"] or ""
+
+
+def _shell_target(target: str) -> str:
+    return target if target[0] == "&" else shlex.quote(os.path.expanduser(target))  # noqa: PTH111 - a word, not a path
 
 
 def job_environ(job: Job, *, site: Path, parents: Sequence[UUID], job_mode: str, launcher_nodes: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from itertools import takewhile
 from uuid import UUID
 
 from balsam_core.function import RESULT_VARIABLE
-from balsam_core.launcher.command import in_envscript, job_words
+from balsam_core.launcher.command import in_envscript, job_words, redirections
 from balsam_core.launcher.messages import Bound, Call, Need, Task
 from balsam_core.launcher.placement import FreeNode, Placed, Refusal, Why, place, release
 from balsam_core.launcher.pool import Pool
@@ -219,7 +219,7 @@ class SerialMode(JobMode):
         """Queued in the worker, which gives it its cores and GPUs when it starts."""
         job = flight.job
         words = job_words(job, app)
-        argv = in_envscript(words, app.envscript)
+        argv = in_envscript(words, app.envscript, redirections(app))
         timeout = job.timeout_seconds
         task = Task(
             flight.key, argv, workdir, output, environ, need=flight.need, timeout_seconds=timeout, node=flight.node
@@ -361,7 +361,7 @@ class MpiMode(JobMode):
         )
         command = mpi_command(self.mpi, launch)
         self._last_start = time.monotonic()
-        argv = in_envscript(command.argv, app.envscript)
+        argv = in_envscript(command.argv, app.envscript, redirections(app))
         variables = {**launch.env, **command.env}
         first = flight.placements[0]
         # The MPI command itself goes to the job's cores, where those are this host's.

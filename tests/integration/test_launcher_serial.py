@@ -40,12 +40,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.app("show", site.program("show.py", SHOW))
         (site.folder / "set.env").write_text("export FROM_ENVSCRIPT='x y'\n")
         site.app("in-env", site.program("show.py", SHOW), envscript=str(site.folder / "set.env"))
+        site.app("to-file", f"{site.program('show.py', SHOW)} > shown.json", envscript=str(site.folder / "set.env"))
         parent = site.add("plain", application="show", threads_per_rank=3, environ_vars={"OWN": "a=b:c", "SHELL": "me"})
         site.add("child", application="show", parents=(parent,), input_files="")
         site.add(
             "words", application="show", args="""'{"e0": 10.0, "e1": 3}' --path ~/x ~nobody-at-all/y "a  b" $HOME"""
         )
         site.add("env", application="in-env", args="'x  y' $HOME")
+        site.add("redirected", application="to-file", args="a")
         site.add("  blanks in  name ", application="show")
         site.add("elsewhere", application="show", user_workdir=str(site.folder / "else where"))
         site.run("--gpus-per-node", "4", FROM_LAUNCHER="inherited", PMI_RANK="3")
@@ -107,6 +109,11 @@ def test_arguments_in_quotes_stay_one_word_and_no_shell_reads_them(shown: Site) 
 def test_an_envscript_is_sourced_and_the_arguments_are_not_read_by_its_shell(shown: Site) -> None:
     assert report(shown, "env")["environ"]["FROM_ENVSCRIPT"] == "x y"
     assert report(shown, "env")["argv"] == ["x y", "$HOME"]
+
+
+def test_an_application_with_an_envscript_may_send_its_output_into_a_file(shown: Site) -> None:
+    (file,) = (shown.folder / "data" / "test").glob("redirected_*/shown.json")
+    assert json.loads(file.read_text())["argv"] == ["a"]
 
 
 def test_a_job_leads_a_process_group_of_its_own(shown: Site) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from balsam_core.errors import JobSpecError
-from balsam_core.launcher.command import in_envscript, job_environ, job_words
+from balsam_core.launcher.command import in_envscript, job_environ, job_words, redirections
 from balsam_core.models.app import AppSpec
 from balsam_core.workdirs import Workdirs, output_name
 from tests.helpers import make_job
@@ -52,6 +52,30 @@ def test_with_an_envscript_bash_reads_the_script_and_quoted_words_only() -> None
         "-c",
         "source '/my env.sh' && exec prog 'a b' '$X'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("executable", "words", "behind"),
+    [
+        ("prog > prog.out", ["prog", ">", "x"], " >prog.out"),
+        ("prog <in.txt -v >>~/log 2>&1", ["prog", "-v", ">", "x"], " <in.txt >>/home/me/log 2>&1"),
+        ("""prog -c '1 > 0' "2 > 1" a>b""", ["prog", "-c", "1 > 0", "2 > 1", "a>b", ">", "x"], ""),
+        ("prog > $(id) 2> a;id > 'a b'", ["prog", "2>", "a;id", ">", "a b", ">", "x"], " >'$(id)'"),
+    ],
+)
+def test_an_application_with_an_envscript_may_redirect_its_output_and_a_job_may_not(
+    executable: str, words: list[str], behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    app = AppSpec(name="a", executable=executable, envscript="/e.sh")
+    assert job_words(make_job(args="'>' x"), app) == words
+    assert redirections(app) == behind
+    assert in_envscript(words, app.envscript, behind)[-1].endswith(f" '>' x{behind}")
+
+
+def test_without_an_envscript_no_shell_redirects_anything() -> None:
+    app = AppSpec(name="a", executable="prog > out")
+    assert (job_words(make_job(), app), redirections(app)) == (["prog", ">", "out"], "")
 
 
 def test_a_job_gets_these_variables_and_its_own() -> None:
