@@ -176,6 +176,8 @@ class BalsamJob(JobFacts):
             found = store().update_jobs(self._mine(), values, target, message, holder=self.source.holder)
         if not found:
             self._explain_nothing_saved(target)
+        if values.keys() & {"name", "workflow"}:
+            self._folder = None
         if target is not None:
             self._forget_lazy()
 

@@ -57,7 +57,8 @@ def write_report(here: Opened, workflow: str, output: Path | None) -> None:
 
     machine = machine_id(os.environ)
     made = make_report(here.store, workflow, site=str(here.site.path), machine_id=machine, now=time.time())
-    file = current_folder() / (expanded(output) if output else f"{safe_folder(workflow)}-report.html")
+    named = f"{safe_folder(workflow).replace('/', '_')}-report.html"
+    file = current_folder() / (expanded(output) if output else named)
     try:
         figures = {title: svg(drawn) for title, drawn in made.charts.items()}
     except ConfigError as error:

@@ -55,6 +55,18 @@ def parse_tags(value: object) -> object:
     return value
 
 
+def _folder_name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("should not be empty")
+    if "/" in value or _CONTROL.search(value):
+        raise ValueError("holds a slash or a control character; it names a folder")
+    if value.strip() in {".", ".."}:
+        raise ValueError("names no folder of its own")
+    if len(value.encode()) > _MAX_NAME_BYTES:
+        raise ValueError(f"is longer than {_MAX_NAME_BYTES} bytes; it names a folder")
+    return value
+
+
 def _no_nul(value: str) -> str:
     if "\x00" in value:
         raise ValueError("holds a NUL")
@@ -112,18 +124,18 @@ class JobSpec(BaseModel):
     tags: Annotated[dict[str, str], BeforeValidator(parse_tags)] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("name", "workflow")
+    @field_validator("name")
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("should not be empty")
-        if "/" in value or _CONTROL.search(value):
-            raise ValueError("holds a slash or a control character; it names a folder")
-        if value.strip() in {".", ".."}:
-            raise ValueError("names no folder of its own")
+        return _folder_name(value)
+
+    @field_validator("workflow")
+    @classmethod
+    def _names_folders(cls, value: str) -> str:
+        # `a/b` is a folder in a folder: programs of Balsam 0.5 sort the jobs of a campaign so.
         if len(value.encode()) > _MAX_NAME_BYTES:
             raise ValueError(f"is longer than {_MAX_NAME_BYTES} bytes; it names a folder")
-        return value
+        return "/".join(map(_folder_name, value.split("/")))
 
     @field_validator("args", "application", "user_workdir", "mpi_flags")
     @classmethod

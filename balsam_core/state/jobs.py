@@ -148,6 +148,7 @@ def change_jobs(
 ) -> int:
     """Set fields of jobs. One that is claimed but not yet started is given back, so that it starts as it now is.
 
+    A new name or workflow is a new folder, too, for a job that has none yet; one that has begun keeps its own.
     holder: what this program acquired stays its own.
 
     Raises AppNotFound when the new application does not exist, unless it may be added later.
@@ -160,6 +161,8 @@ def change_jobs(
     not_started = case((claimed, None), else_=jobs.c.launcher_id)
     for chunk in chunks(wanted, _CHUNK):
         tx.execute(update(jobs).where(jobs.c.job_id.in_(chunk)).values({**values, "launcher_id": not_started}))
+        if values.keys() & {"name", "workflow"}:
+            _rename_folders(tx, chunk)
     if "wait_for_parents" in values:
         hold_up(tx, wanted, now=now, why="wait_for_parents was set")
         settle_waiting(tx, wanted, now=now)
@@ -220,7 +223,21 @@ def _refuse_known_ids(tx: Connection, specs: Sequence[JobSpec]) -> None:
             raise JobSpecError(f"there is a job with the id {taken} already; leave job_id out to get a new one")
 
 
+def _rename_folders(tx: Connection, job_ids: Sequence[UUID]) -> None:
+    without = and_(jobs.c.job_id.in_(job_ids), jobs.c.state.in_(_WITHOUT_FOLDER), jobs.c.attempt == 0)
+    columns = (jobs.c.job_id, jobs.c.workflow, jobs.c.name, jobs.c.folder)
+    wishes: dict[Any, str] = {row: job_folder(row) for row in list[Any](tx.execute(select(*columns).where(without)))}
+    taken = set(tx.execute(select(jobs.c.folder).where(jobs.c.folder.in_(wishes.values()))).scalars())
+    for row, wish in wishes.items():
+        if wish != row.folder:
+            folder = job_folder(row, 32) if wish in taken else wish
+            taken.add(folder)
+            tx.execute(update(jobs).where(jobs.c.job_id == row.job_id).values(folder=folder))
+
+
 _NEW = State.CREATED.value
+# What comes before the first step that makes a folder.
+_WITHOUT_FOLDER = words({State.CREATED, State.AWAITING_PARENTS})
 
 
 def job_folder(spec: JobSpec, digits: int = 8) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from balsam_core.errors import AppNotFound, JobSpecError
 from balsam_core.models.app import AppSpec
@@ -75,6 +76,33 @@ def test_a_folder_that_is_taken_is_lengthened_by_the_rest_of_the_id(tmp_path: Pa
         f"test/other_{ids[3].hex}",
     ]
     assert [len(store.history([job_id])) for job_id in ids] == [1, 1, 1, 1]
+
+
+def test_a_workflow_with_slashes_lies_in_folders_in_folders(tmp_path: Path) -> None:
+    store = temporary_store(tmp_path)
+    job_id = put(store, name="a", workflow="Si 2/relax")
+    assert store.job(job_id).folder == f"Si_2/relax/a_{str(job_id)[:8]}"
+
+
+@pytest.mark.parametrize("workflow", ["/etc", "w/", "a//b", "w/../../x", "w/ .. /x", "."])
+def test_a_workflow_names_no_folder_outside_the_data_folder(workflow: str) -> None:
+    with pytest.raises(ValidationError, match=r"should not be empty|names no folder of its own"):
+        make_spec(workflow=workflow)
+
+
+def test_a_job_that_has_no_folder_yet_gets_one_of_its_new_name(tmp_path: Path) -> None:
+    store = temporary_store(tmp_path)
+    ids = [UUID(f"12345678-0000-4000-8000-{place:012d}") for place in range(4)]
+    store.add_jobs([make_spec(f"job{place}", job_id=job_id) for place, job_id in enumerate(ids[:3])])
+    begun = put(store, State.PREPROCESSED, name="begun", job_id=ids[3])
+    store.change_jobs(JobFilter(ids=[str(ids[0]), str(begun)]), {"workflow": "a/b"})
+    store.change_jobs(JobFilter(ids=[str(ids[1]), str(ids[2])]), {"name": "same"})
+    assert [store.job(job_id).folder for job_id in ids] == [
+        "a/b/job0_12345678",
+        "test/same_12345678",
+        f"test/same_{ids[2].hex}",
+        "test/begun_12345678",
+    ]
 
 
 def test_all_jobs_are_added_or_none(tmp_path: Path) -> None:
