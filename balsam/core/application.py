@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from balsam.core.exceptions import (
     FieldError,
@@ -24,6 +24,15 @@ from balsam_core.models.app import AppSpec
 from balsam_core.models.wording import reasons
 
 _FIELDS = tuple(name for name in APP.by_name if name != "id")
+
+
+class _Unfinished(AppSpec):
+    """An application that may get its executable later, as in Django; jobs that come to run before that fail."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        return super()._not_blank(value)
 
 
 class ApplicationDefinition(Instance):
@@ -151,6 +160,6 @@ def _change(name: str, values: Mapping[str, Any]) -> None:
 def _spec(app: ApplicationDefinition) -> AppSpec:
     fields = {name: as_text(getattr(app, name)) for name in _FIELDS}
     try:
-        return AppSpec(app_id=app.id, **fields)
+        return _Unfinished(app_id=app.id, **fields)
     except ValidationError as error:
         raise InvalidFieldError(reasons(error)) from None

@@ -27,9 +27,11 @@ _PIECE = re.compile(
 def job_words(job: Job, app: AppSpec) -> list[str]:
     """The program and its arguments, split as a shell would but run without one; `~` is the user's home.
 
-    Raises JobSpecError when the quotes do not match.
+    Raises JobSpecError when the quotes do not match, or the application has no executable yet.
     """
     executable = _PIECE.sub(_without_redirection, app.executable) if app.envscript else app.executable
+    if not executable.strip():
+        raise JobSpecError(f"the application {app.name!r} has no executable")
     parts = f"{executable} {job.args}".split()
     line = " ".join(os.path.expanduser(part) if part[0] == "~" else part for part in parts)  # noqa: PTH111 - a word, not a path
     try:
@@ -37,8 +39,6 @@ def job_words(job: Job, app: AppSpec) -> list[str]:
         words = shlex.split(line) if _QUOTING.search(line) else line.split()
     except ValueError as error:
         raise JobSpecError(f"the command {line!r} cannot be split into words: {error}") from error
-    if not words:
-        raise JobSpecError(f"the application {app.name!r} has no executable")
     return [*function_words(words[0]), *words[1:]] if names_function(words[0]) else words
 
 

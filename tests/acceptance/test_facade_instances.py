@@ -522,6 +522,18 @@ def test_an_application_of_a_taken_name_is_refused(facade: Facade) -> None:
         facade.dag.add_app("x", "/no/such --flag", checkexe=True)
 
 
+def test_an_application_may_get_its_executable_after_it_was_made(facade: Facade) -> None:
+    apps = facade.models.ApplicationDefinition
+    app, created = apps.objects.get_or_create(name="square")
+    assert (app.executable, created) == ("", True)
+    app.executable = "/opt/square"
+    app.save()
+    found, created = apps.objects.get_or_create(name="square")
+    assert (found.executable, created) == ("/opt/square", False)
+    with pytest.raises(facade.models.InvalidFieldError, match="name cannot be ''"):
+        apps(executable="/bin/x").save()
+
+
 @pytest.mark.parametrize("attribute", ["pk", "id"])
 def test_an_application_whose_key_is_changed_is_saved_as_a_copy(facade: Facade, attribute: str) -> None:
     apps = facade.models.ApplicationDefinition.objects

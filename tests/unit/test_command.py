@@ -45,6 +45,13 @@ def test_quotes_that_do_not_match_are_refused() -> None:
         job_words(make_job(args="it's"), AppSpec(name="a", executable="prog"))
 
 
+@pytest.mark.parametrize("executable", ["", " ", "> out"])
+def test_arguments_alone_are_no_command(executable: str) -> None:
+    app = AppSpec.from_row({"name": "a", "executable": executable, "envscript": "/e.sh"})
+    with pytest.raises(JobSpecError, match="'a' has no executable"):
+        job_words(make_job(args="rm x"), app)
+
+
 def test_with_an_envscript_bash_reads_the_script_and_quoted_words_only() -> None:
     assert in_envscript(["prog", "a b", "$X"], "") == ["prog", "a b", "$X"]
     assert in_envscript(["prog", "a b", "$X"], "/my env.sh") == [
