@@ -1,4 +1,4 @@
-"""balsam which: shows the current site, or finds a known one."""
+"""balsam which: shows the current site, or finds a known one, or the folder of a job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @command("which")
 @click.option("--list", "list_all", is_flag=True, help="list the sites that were made here")
-@click.option("--name", metavar="NAME", help="print the path of the known site with this name, or of this path")
+@click.option("--name", metavar="NAME", help="print the path of the known site with this name or path, or a part of it")
+@click.option("--job", metavar="ID", help="print the working directory of this job; `. bcd ID` goes there")
 @click.option("--usage", is_flag=True, help="show what the current site takes of its disk, and what is left there")
 @json_option
-def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
+def which(list_all: bool, name: str | None, job: str | None, usage: bool, as_json: bool) -> None:
     """Show the path of the current site; `--list` shows all known ones."""
     import os
 
@@ -31,6 +32,8 @@ def which(list_all: bool, name: str | None, usage: bool, as_json: bool) -> None:
 
     if name is not None:
         _show_path(_path_of(name), as_json=as_json)
+    elif job is not None:
+        print_lines([_folder_of(job)])
     elif list_all:
         lines = _known()
         if as_json:
@@ -117,7 +120,7 @@ def _lines(paths: Sequence[Path]) -> list[SiteLine]:
 
 
 def _path_of(name: str) -> Path:
-    """The path of a site, given as a path or as the name of a known one. Raises SiteNotFound."""
+    """The path of a site, given as a path, or by the name or a part of the path of a known one. Raises SiteNotFound."""
     from balsam_core.cli.context import current_folder
     from balsam_core.errors import SiteNotFound, suggestion
     from balsam_core.homes import expanded
@@ -128,14 +131,23 @@ def _path_of(name: str) -> Path:
         return folder.resolve()
     known = [line for line in _known() if line.exists]
     named = [line.path for line in known if line.name == name]
-    if len(named) == 1:
-        return Path(named[0])
-    if named:
-        raise SiteNotFound(f"several sites are named {name!r}: {', '.join(named)}; give the path")
-    if folder.exists():
+    if not named and folder.exists():
         raise SiteNotFound(f"{folder} is not a site; make it one with `balsam init {folder}`")
+    found = named or [line.path for line in known if name in line.path]
+    if len(found) == 1:
+        return Path(found[0])
+    if found:
+        raise SiteNotFound(f"several sites are named {name!r}: {', '.join(found)}; give the path")
     hint = suggestion(name, {line.name for line in known})
     raise SiteNotFound(f"no site named {name!r}, and no such folder; {hint}; `balsam which --list` lists the sites")
+
+
+def _folder_of(part: str) -> str:
+    from balsam_core.cli.context import opened
+    from balsam_core.workdirs import Workdirs
+
+    with opened() as here:
+        return str(Workdirs(here.site.data).of(here.store.find_job(part)))
 
 
 def _remark(line: SiteLine) -> str:

@@ -24,6 +24,11 @@ def test_a_site_is_made_and_found_from_a_folder_below(
     assert balsam.ok("which", "--name", "site").out == f"{site}\n"
     for which in ("--name", "site"), ():
         assert balsam.ok("which", *which, "--json").json["sites"] == listed
+    monkeypatch.chdir("/")
+    assert balsam.ok("which", "--name", f"{site.parent.name}/si").out == f"{site}\n"
+    assert "is not a site" in balsam("which", "--name", str(site.parent)).err
+    balsam.ok("init", str(site.parent / "sites"))
+    assert f"several sites are named 'sit': {site}, {site}s; give" in balsam("which", "--name", "sit").err
 
 
 def test_a_site_made_through_a_link_is_known_once(
@@ -227,6 +232,24 @@ def test_activate_and_deactivate_set_the_site_for_the_shell(balsam: CommandLine,
     assert done.stdout.splitlines() == [str(site), "unset", "0 [BalsamDB: site] $", "1", str(site)]
     assert done.returncode == 2
     assert done.stderr.startswith("balsam: no site named 'nope', and no such folder")
+
+
+def test_bcd_goes_to_the_folder_of_a_job_once_there_is_one(balsam: CommandLine, hello: Path) -> None:
+    begun, early = balsam.add("begun"), balsam.add("early")
+    folder = hello / "data" / "w" / f"begun_{begun[:8]}"
+    folder.mkdir(parents=True)
+    script = f". bcd {begun[:6]}; pwd; . bcd {early}; echo $?; . bcd nope; echo $?; pwd; bcd; echo $?"
+    path = f"{SCRIPTS}:{BALSAM.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=hello,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [str(folder), "1", "1", str(folder), "2"]
+    assert "its folder is not there yet" in done.stderr
 
 
 def test_the_log_shows_the_ends_of_its_files_and_follows_them(balsam: CommandLine, site: Path) -> None:
