@@ -91,7 +91,8 @@ def show_counts(store: Store, wanted: JobFilter, *, as_json: bool) -> None:
     if as_json:
         print_json(listings.StateListing(total=total, states=counts))
     elif counts:
-        print_table(("state", "jobs"), [*counts.items(), ("total", total)])
+        # As 0.5 wrote it; scripts read these lines.
+        print_lines([f"{state:>16}  {count}" for state, count in counts.items()])
     else:
         print_lines([NOTHING_FOUND])
 

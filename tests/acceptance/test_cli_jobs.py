@@ -165,6 +165,7 @@ def test_the_listing_has_the_columns_of_balsam_and_those_asked_for(
     ]
     assert [cell.strip() for cell in line.split(" | ")] == [job_id, "a", "w", "hello", "CREATED", "2", "{}"]
     assert ran.err == "showing 1 of 2 jobs; --limit or BALSAM_LS_LIMIT sets how many\n"
+    assert balsam.ok("ls", "--by-states").out == "         CREATED  2\n"
     assert balsam.ok("ls", "--by-states", "--json").json["states"] == {"CREATED": 2}
     assert balsam.ok("ls", "wf", "--json").json["workflows"] == [
         {"workflow": "w", "total": 2, "states": {"CREATED": 2}}
