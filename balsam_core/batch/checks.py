@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from balsam_core.counting import counted
 from balsam_core.errors import ConfigError, JobSpecError
-from balsam_core.launcher.hints import UNFINISHED, refuse_unknown_workflow
+from balsam_core.launcher.hints import UNFINISHED
 from balsam_core.opening import PRIVATE_CLUSTER
 from balsam_core.plugins.contracts import Scheduler
 from balsam_core.server.cluster import is_loopback
@@ -57,10 +57,8 @@ def check_reach(settings: Settings, scheduler: Scheduler) -> None:
         )
 
 
-def count_work(store: Store, wf_filter: str | None) -> int:
-    """How many unfinished jobs a launcher may take; raises JobSpecError when no job has its workflow."""
-    workflow = wf_filter or ""
-    refuse_unknown_workflow(store, workflow)
+def count_work(store: Store, workflow: str) -> int:
+    """How many unfinished jobs a launcher may take."""
     return sum(store.count_by_state(JobFilter(workflow=workflow, states=UNFINISHED)).values())
 
 

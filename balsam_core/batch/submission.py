@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -25,6 +25,7 @@ from balsam_core.errors import (
     SchedulerRejected,
     SchedulerUnavailable,
 )
+from balsam_core.launcher.hints import known_workflow
 from balsam_core.models.batch import BatchRequest, Change, Evidence, LaunchState
 from balsam_core.models.wording import reasons
 from balsam_core.plugins.contracts import Command, CommandResult, Scheduler
@@ -93,7 +94,7 @@ class Submission:
         SchedulerRejected (the record says REJECTED), SchedulerUnavailable, SchedulerNotUnderstood: after these two the
         batch job may be queued all the same, and the next poll finds out.
         """
-        scheduler, jobs = self._checked(wanted)
+        scheduler, wanted, jobs = self._checked(wanted)
         request = self.store.batches.record(
             scheduler.name,
             machine_id(self.shell.environ),
@@ -117,13 +118,13 @@ class Submission:
 
     def rehearse(self, wanted: Wanted) -> Rehearsal:
         """What `submit` would do next; raises what it raises before it submits."""
-        scheduler, jobs = self._checked(wanted)
+        scheduler, wanted, jobs = self._checked(wanted)
         request = self._request(wanted, self.store.batches.next_number())
         text = self._render(scheduler, request)
         command = _submit_command(scheduler, request, Path(f"{request.output_prefix}.sh"))
         return Rehearsal(scheduler.name, text, command.argv, jobs, self._check_by_scheduler(scheduler, request, text))
 
-    def _checked(self, wanted: Wanted) -> tuple[Scheduler, int]:
+    def _checked(self, wanted: Wanted) -> tuple[Scheduler, Wanted, int]:
         scheduler = GuardedScheduler(self.registry.scheduler(wanted.scheduler or self.settings.scheduler.name))
         check_limits(wanted.queue, wanted.nodes, wanted.time_limit_minutes, self.settings.queues)
         check_reach(self.settings, scheduler)
@@ -131,7 +132,8 @@ class Submission:
             self.registry.mpi_launcher(wanted.mpi)
         if wanted.node_source not in (None, "auto"):
             self.registry.node_source(str(wanted.node_source))
-        return scheduler, count_work(self.store, wanted.wf_filter)
+        workflow = known_workflow(self.store, wanted.wf_filter or "")
+        return scheduler, replace(wanted, wf_filter=workflow or None), count_work(self.store, workflow)
 
     def _request(self, wanted: Wanted, number: int) -> BatchRequest:
         launch_id = uuid4()

@@ -37,6 +37,8 @@ def ls(
     **filters: Any,
 ) -> None:
     """List jobs, applications (apps), workflows (wf), launchers or batch jobs (queues)."""
+    from dataclasses import replace
+
     from balsam_core.cli import listing
     from balsam_core.cli.context import opened
 
@@ -46,6 +48,7 @@ def ls(
     if objects in _WITHOUT_FILTERS and not wanted.is_empty:
         raise click.UsageError(f"{objects} cannot be filtered: the filters choose jobs, workflows and apps")
     with opened() as here:
+        wanted = replace(wanted, workflow=here.store.workflow_pattern(wanted.workflow))
         if objects == "apps":
             listing.show_apps(here.store, wanted, verbose=verbose, as_json=as_json)
         elif objects == "wf":

@@ -17,10 +17,12 @@ from balsam_core.state.tables import jobs
 UNFINISHED = tuple(state for state in State if state not in END)
 
 
-def refuse_unknown_workflow(store: Store, workflow: str) -> None:
-    """Raises JobSpecError, with the nearest workflow, when no job has this one."""
-    if workflow and not store.has_any(JobFilter(workflow=workflow)):
+def known_workflow(store: Store, workflow: str) -> str:
+    """The pattern that a filter by workflow means; raises JobSpecError, with the nearest one, when it fits no job."""
+    pattern = store.workflow_pattern(workflow)
+    if pattern and not store.has_any(JobFilter(workflow=pattern)):
         raise JobSpecError(f"no job has the workflow {workflow!r}; {suggestion(workflow, store.count_by_workflow())}")
+    return pattern
 
 
 def idle_cores(store: Store, workflow: str, cores: int) -> str:

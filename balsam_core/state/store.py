@@ -127,6 +127,12 @@ class Store:
         with self.database.read() as tx:
             return jobs.has_any(tx, wanted.where())
 
+    def workflow_pattern(self, text: str) -> str:
+        """What a filter by workflow means: this one or, where no job has it, as in 0.5, all whose name holds it."""
+        with self.database.read() as tx:
+            is_known = not text or "*" in text or jobs.has_any(tx, filters.workflow_is(text))
+        return text if is_known else f"*{text}*"
+
     def count_by_workflow(self, wanted: Selection = _EVERY) -> dict[str, dict[State, int]]:
         """For each workflow, how many jobs of a filter are in each state."""
         with self.database.read() as tx:

@@ -391,6 +391,13 @@ def test_what_cannot_be_is_refused_before_anything_is_recorded(
     assert played.shell.asked == []
 
 
+@pytest.mark.parametrize(("asked", "meant"), [("te", "*te*"), ("test", "test"), ("t*2", "t*2")])
+def test_a_part_of_a_workflow_s_name_will_do_where_no_job_has_the_whole(played: Played, asked: str, meant: str) -> None:
+    put(played.store, workflow="test")
+    put(played.store, workflow="test2")
+    assert played.submit(wf_filter=asked).wf_filter == meant
+
+
 def test_a_full_queue_is_refused_and_other_queues_are_not(played: Played) -> None:
     played.settings = Settings(queues=QUEUES)
     played.submit(queue="debug")
