@@ -95,7 +95,7 @@ balsam = LazyGroup(
             help="Show where an error comes from.",
         ),
         click.Option(
-            ["--version"],
+            ["--version", "-V"],
             is_flag=True,
             expose_value=False,
             is_eager=True,

@@ -213,6 +213,7 @@ def test_the_installed_command_answers_with_exit_codes(tmp_path: Path) -> None:
         "balsam: no such command: 'lss'; did you mean 'ls'?; see `balsam --help`\n"
     )
     assert run_installed("ls", "--nope", cwd=tmp_path).code == 2
+    assert run_installed("-V", cwd=tmp_path).out == run_installed("--version", cwd=tmp_path).out != ""
 
 
 def test_activate_and_deactivate_set_the_site_for_the_shell(balsam: CommandLine, site: Path, tmp_path: Path) -> None:
@@ -220,15 +221,7 @@ def test_activate_and_deactivate_set_the_site_for_the_shell(balsam: CommandLine,
         "PS1='$ '; . balsamactivate site/; echo $BALSAM_DB_PATH; . balsamdeactivate; echo ${BALSAM_DB_PATH-unset};"
         ". balsamactivate site; echo $? $PS1; . balsamactivate nope || echo $?; echo $BALSAM_DB_PATH; . balsamactivate"
     )
-    path = f"{SCRIPTS}:{BALSAM.parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _sourced(script, tmp_path)
     assert done.stdout.splitlines() == [str(site), "unset", "0 [BalsamDB: site] $", "1", str(site)]
     assert done.returncode == 2
     assert done.stderr.startswith("balsam: no site named 'nope', and no such folder")
@@ -239,15 +232,7 @@ def test_bcd_goes_to_the_folder_of_a_job_once_there_is_one(balsam: CommandLine, 
     folder = hello / "data" / "w" / f"begun_{begun[:8]}"
     folder.mkdir(parents=True)
     script = f". bcd {begun[:6]}; pwd; . bcd {early}; echo $?; . bcd nope; echo $?; pwd; bcd; echo $?"
-    path = f"{SCRIPTS}:{BALSAM.parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=hello,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _sourced(script, hello)
     assert done.stdout.splitlines() == [str(folder), "1", "1", str(folder), "2"]
     assert "its folder is not there yet" in done.stderr
 
@@ -325,3 +310,9 @@ def test_without_a_home_folder_a_site_is_made_but_not_remembered(
     monkeypatch.chdir(tmp_path / "site")
     assert balsam.ok("which").out == f"{tmp_path / 'site'}\n"
     assert balsam.ok("which", "--list").out.startswith("No sites known")
+
+
+def _sourced(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{SCRIPTS}:{BALSAM.parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    return subprocess.run(["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
