@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from balsam_core.errors import BalsamError
+from balsam_core.errors import BalsamError, SiteNotFound
 from tests.acceptance.facade import Facade
 from tests.acceptance.runner import CommandLine
 from tests.batching import played_site
@@ -112,6 +112,14 @@ def test_sites_are_listed(facade: Facade, balsam: CommandLine, tmp_path: Path) -
     assert facade.dag.get_active_database() == str(facade.path)
     balsam.ok("init", str(tmp_path / "other"))
     assert facade.dag.get_database_paths() == refresh_db_index() == [str(tmp_path / "other")]
+
+
+def test_a_site_without_a_server_needs_none_started(facade: Facade, tmp_path: Path) -> None:
+    from balsam.scripts import postgres_control
+
+    postgres_control.start_main(str(facade.path))
+    with pytest.raises(SiteNotFound, match="nowhere"):
+        postgres_control.start_main(str(tmp_path / "nowhere"))
 
 
 def test_a_batch_job_is_submitted_and_recorded(

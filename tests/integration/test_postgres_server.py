@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,25 @@ class Shell:
         self.site = folder / "site"
 
     def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return self._run([str(BALSAM), *args])
+
+    def notebook(self) -> subprocess.CompletedProcess[str]:
+        """Starts the server as a notebook written for Balsam 0.5 does."""
+        program = "import sys; from balsam.scripts import postgres_control; postgres_control.start_main(sys.argv[1])"
+        return self._run([sys.executable, "-c", program, str(self.site)])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "HOME": str(self.folder)}
         if self.site.exists():
             environ["BALSAM_DB_PATH"] = str(self.site)
-        command = [*as_user(), str(BALSAM), *args]
         return subprocess.run(
-            command, env=environ, cwd=self.folder, capture_output=True, text=True, check=False, timeout=100
+            [*as_user(), *command],
+            env=environ,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
         )
 
     def ok(self, *args: str) -> str:
@@ -93,8 +107,11 @@ def test_a_site_with_a_server_of_its_own_lives_through_stops_and_kills(shell: Sh
     assert shell.ok("server", "--status").split()[-1] != first_port
     assert "CREATED" in shell.ok("ls")
     assert "The server was stopped" in shell.ok("server", "--stop")
+    assert [shell.notebook().returncode for _ in range(2)] == [0, 0]
+    assert "The server was stopped" in shell.ok("server", "--stop")
 
     (cluster / "address.json").write_text('{"machine": "another", "host": "login9", "port": 1}')
+    assert "DatabaseError: the server was started on login9" in shell.notebook().stderr
     asked = shell("server", "--connect")
     assert (asked.returncode, "login9, and nobody has stopped it; is it gone for good?" in asked.stderr) == (1, True)
     shell.ok("server", "--connect", "--yes")

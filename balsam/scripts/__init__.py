@@ -1,0 +1,1 @@
+"""The import paths `balsam.scripts.*` of Balsam 0.5."""
