@@ -89,7 +89,7 @@ def add_job(
     mpi_flags: str | None = "",
     num_nodes: int = 1,
     ranks_per_node: int = 1,
-    cpu_affinity: str = "none",
+    cpu_affinity: str = "depth",
     threads_per_rank: int = 1,
     threads_per_core: int = 1,
     environ_vars: str | Mapping[str, Any] = "",
@@ -99,7 +99,8 @@ def add_job(
 ) -> BalsamJob:
     """Add a job to the site (`save=False`: only build it).
 
-    An unknown keyword becomes a plain attribute. Raises ApplicationDefinition.DoesNotExist, InvalidFieldError.
+    Its ranks are bound to cores, unlike those of other jobs. An unknown keyword becomes a plain attribute.
+    Raises ApplicationDefinition.DoesNotExist, InvalidFieldError.
     """
     job = BalsamJob(
         name=name,

@@ -33,6 +33,12 @@ def test_a_job_is_added_with_the_fields_that_were_given(facade: Facade, balsam: 
     assert job["environ_vars"] == {"A": "1", "B": "x=y"}
 
 
+def test_add_job_alone_binds_its_ranks_to_cores(facade: Facade) -> None:
+    facade.add("a")
+    facade.dag.add_job("b", "w", "true")
+    assert dict(facade.BalsamJob.objects.values_list("name", "cpu_affinity")) == {"a": "none", "b": "depth"}
+
+
 def test_the_fields_of_add_job_may_be_given_by_their_place(facade: Facade) -> None:
     given = {
         "name": "a", "workflow": "w", "application": "true", "description": "d", "args": "-x", "mpi_flags": "-f",
