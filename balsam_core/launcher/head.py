@@ -20,7 +20,7 @@ from balsam_core.launcher.worker_client import WorkerClient
 from balsam_core.models.nodes import Node
 from balsam_core.state.machine import State
 from balsam_core.state.store import Store
-from balsam_core.transitions.recovery import recover, remove_node_journals, started_attempts
+from balsam_core.transitions.recovery import StartedAttempts, recover, remove_node_journals
 from balsam_core.transitions.runner import Transitions
 
 _log = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ class Head:
         """The ranks are gone: their jobs are runnable again, and the ranks start again where they still can."""
         message = f"the ranks of its launcher ended: {self._why_dead}"
         rules = self.rules
-        started = started_attempts(rules.journals, rules.launcher_id)
+        started = StartedAttempts(rules.journals, rules.launcher_id)
         count = self.store.release_runs(rules.launcher_id, started, message)
         remove_node_journals(rules.journals, rules.launcher_id)
         why, self._why_dead = self._why_dead, ""

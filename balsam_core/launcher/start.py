@@ -36,7 +36,7 @@ from balsam_core.state.leases import LauncherInfo
 from balsam_core.state.outcomes import RetryPolicy
 from balsam_core.state.store import Store
 from balsam_core.transitions.persistence import Limits
-from balsam_core.transitions.recovery import journal_path, recover, remove_files
+from balsam_core.transitions.recovery import StartedAttempts, journal_path, recover, remove_files
 from balsam_core.transitions.runner import Transitions
 from balsam_core.workdirs import Workdirs
 
@@ -125,8 +125,10 @@ def launch(
             why = runner.run()
         finally:
             worker.close()
+            # Where it failed, its workers may have started what nobody has reported any more.
+            started = StartedAttempts(rules.journals, launcher_id)
             # Waiting longer helps nobody: without it the lease runs out.
-            DatabasePatience(0.0).bear(partial(store.end_launcher, launcher_id, why, runner.tally.done))
+            DatabasePatience(0.0).bear(partial(store.end_launcher, launcher_id, why, runner.tally.done, started))
             # Kept until the database knows of all that was started.
             remove_files(rules.journals, launcher_id)
     return why, runner

@@ -70,9 +70,21 @@ def is_live(tx: Connection, launcher_id: UUID) -> bool:
     return tx.execute(query).first() is not None
 
 
-def end(tx: Connection, launcher_id: UUID, reason: str, jobs_done: int, *, now: float) -> None:
-    """End a lease in order: what was claimed but not started goes back, what is running still is RESTART_READY."""
+def end(
+    tx: Connection,
+    launcher_id: UUID,
+    reason: str,
+    jobs_done: int,
+    started: Iterable[tuple[UUID, int]],
+    *,
+    now: float,
+) -> None:
+    """End a lease in order: what was claimed but not started goes back, what is running still is RESTART_READY.
+
+    started: as for `take_back`.
+    """
     if _end_lease(tx, launcher_id, now=now, end_reason=reason, jobs_done=jobs_done):
+        record_unseen_starts(tx, launcher_id, started, now=now)
         _release_all(tx, launcher_id, f"its launcher ended before it: {reason}", now=now)
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, select, update
 
 from balsam_core.state.machine import END, PROCESSABLE, RUNNABLE, State
 from balsam_core.state.moves import chunks, event_row, record, settle, words
@@ -97,14 +97,17 @@ def report(
 
 
 def record_unseen_starts(tx: Connection, launcher_id: UUID, started: Iterable[tuple[UUID, int]], *, now: float) -> None:
-    """Record starts of a dead launcher that only its journal shows."""
-    wanted = list(started)
+    """Record starts of jobs that a launcher still holds, and that only its journal shows."""
+    waiting = and_(jobs.c.launcher_id == launcher_id, jobs.c.state.in_(_RUNNABLE_WORDS))
+    held = set(tx.execute(select(jobs.c.job_id).where(waiting)).scalars())
+    # Of all the jobs that a launcher has started, it holds a few, and mostly none.
+    wanted = [attempt for attempt in started if attempt[0] in held] if held else []
     held_rows = _held_rows(tx, launcher_id, {job_id for job_id, _ in wanted})
     written: list[dict[str, Any]] = []
     for job_id, attempt in wanted:
         row = held_rows.get(job_id)
         if row and row.state in _RUNNABLE_WORDS and row.attempt == attempt - 1:
-            row.start(Start(job_id, attempt, now, "", None, 0.0), "seen in its dead launcher's journal", written)
+            row.start(Start(job_id, attempt, now, "", None, 0.0), "seen in its launcher's journal", written)
     _UPDATE_HELD.run(tx, (row.values() for row in held_rows.values() if row.changed))
     record(tx, written)
 

@@ -283,10 +283,12 @@ class Store:
         with self.database.write(Access.FREE) as tx:
             return leases.heartbeat(tx, launcher_id, jobs_done, clock=self.database.lease_clock(tx))
 
-    def end_launcher(self, launcher_id: UUID, reason: str, jobs_done: int = 0) -> None:
-        """A launcher ends in order; what it had not started goes back."""
+    def end_launcher(
+        self, launcher_id: UUID, reason: str, jobs_done: int = 0, started: Iterable[tuple[UUID, int]] = ()
+    ) -> None:
+        """A launcher ends in order; what it had not started goes back. started: as for `take_back`."""
         with self.database.write() as tx:
-            leases.end(tx, launcher_id, reason, jobs_done, now=time.time())
+            leases.end(tx, launcher_id, reason, jobs_done, started, now=time.time())
 
     def release_runs(self, launcher_id: UUID, started: Iterable[tuple[UUID, int]], message: str) -> int:
         """The workers of a live launcher are gone: what they ran is runnable again; how many jobs were running."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -29,13 +31,13 @@ def recover(store: Store, journals: Path, machine_id: str) -> int:
         if is_here:
             swept = sweep(str(dead.launcher_id), dead.processes)
             _log.warning("launcher %s is gone (%s); ended %d of its processes", dead.launcher_id, dead.why, swept)
-        running = _take_back(store, dead, started_attempts(journals, dead.launcher_id), is_here)
+        running = _take_back(store, dead, StartedAttempts(journals, dead.launcher_id), is_here)
         _log.warning("took back %d running jobs of launcher %s", running, dead.launcher_id)
         remove_files(journals, dead.launcher_id)
     return len(dead_launchers)
 
 
-def _take_back(store: Store, dead: ExpiredLauncher, started: list[tuple[UUID, int]], is_here: bool) -> int:
+def _take_back(store: Store, dead: ExpiredLauncher, started: StartedAttempts, is_here: bool) -> int:
     try:
         return store.take_back(dead, started)
     except DatabaseLocked:
@@ -52,16 +54,20 @@ def journal_path(journals: Path, launcher_id: UUID, node: int | None = None) -> 
     return journals / f"launcher-{launcher_id}{'' if node is None else f'.n{node}'}.starts"
 
 
-def started_attempts(journals: Path, launcher_id: UUID) -> list[tuple[UUID, int]]:
-    """The attempts that a launcher's workers may have started, on all nodes."""
-    found = []
-    for file in journals.glob(f"launcher-{launcher_id}*.starts"):
-        for key in read_journal(file):
-            job_id, _, attempt = key.partition(".")
-            # Scripts are in the journal too, as `<job id>.preprocess`: they are no attempts.
-            if attempt.isdigit():
-                found.append((UUID(job_id), int(attempt)))
-    return found
+@dataclass(frozen=True)
+class StartedAttempts:
+    """The attempts that a launcher's workers may have started, on all nodes: read when they are asked for."""
+
+    journals: Path
+    launcher_id: UUID
+
+    def __iter__(self) -> Iterator[tuple[UUID, int]]:
+        for file in self.journals.glob(f"launcher-{self.launcher_id}*.starts"):
+            for key in read_journal(file):
+                job_id, _, attempt = key.partition(".")
+                # Scripts are in the journal too, as `<job id>.preprocess`: they are no attempts.
+                if attempt.isdigit():
+                    yield UUID(job_id), int(attempt)
 
 
 def remove_node_journals(journals: Path, launcher_id: UUID) -> None:

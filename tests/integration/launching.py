@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -213,6 +214,15 @@ def temporary_site(folder: Path) -> Iterator[Site]:
         yield site
     finally:
         site.close()
+
+
+@contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Another program writes to the database all the while."""
+    with closing(sqlite3.connect(site.store.database.name, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 def wait_until(

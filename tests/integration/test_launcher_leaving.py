@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.launching import PLAIN, Site, marked, temporary_site, wait_until
+from tests.integration.launching import PLAIN, Site, locked, marked, temporary_site, wait_until
 
 
 @pytest.fixture
@@ -45,20 +44,6 @@ def idle_cores(pid: int, seconds: float) -> float:
     before = sum(sum(one.cpu_times()[:2]) for one in family)
     time.sleep(seconds)
     return float(sum(sum(one.cpu_times()[:2]) for one in family) - before) / seconds
-
-
-class locked:  # noqa: N801 - a context manager
-    """Another program writes to the database all the while."""
-
-    def __init__(self, site: Site) -> None:
-        self._connection = sqlite3.connect(site.store.database.name, isolation_level=None)
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.execute("ROLLBACK")
-        self._connection.close()
 
 
 def test_a_database_that_stays_locked_costs_no_result(site: Site) -> None:

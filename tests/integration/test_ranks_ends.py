@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.launching import PLAIN, Launcher, Site, marked, temporary_site, wait_until
+from tests.integration.launching import PLAIN, Launcher, Site, locked, marked, temporary_site, wait_until
 from tests.integration.ranking import node_of, on_nodes, rank_processes, worker_of
 
 pytestmark = pytest.mark.mpi
@@ -94,6 +94,31 @@ def test_after_kill_9_of_a_part_the_launcher_starts_the_ranks_again(site: Site, 
     check_second_run(site, jobs)
     assert "the ranks of its launcher ended" in site.message(jobs[0], "RESTART_READY")
     assert "took back 3 running jobs" in launcher.text
+
+
+def test_what_had_just_started_when_the_launcher_failed_counts_as_an_attempt(site: Site) -> None:
+    mark, wait = {"MARK": str(site.folder)}, f"echo started; while ! test -e {site.folder / 'go'}; do sleep 0.05; done"
+    # Where jobs come and go fast, workers get some ahead.
+    site.add_many(60, "true", workflow="fast", priority=3)
+    site.add_many(2, wait, workflow="wait", priority=2, environ_vars=mark)
+    jobs = site.add_many(2, COUNTED, priority=1, environ_vars=mark)
+    launcher = site.start(**on_nodes(2))
+    worker = launcher.worker
+    wait_until(
+        lambda: site.states() == {"JOB_FINISHED": 60, "RUNNING": 2, "PREPROCESSED": 2},
+        explain=lambda: str(site.states()),
+    )
+    assert None not in [site.store.job(job).launcher_id for job in jobs]
+    with locked(site):
+        (site.folder / "go").touch()
+        for job in jobs:
+            site.wait_output(job, "started")
+        worker.kill()
+        wait_until(lambda: marked(str(site.folder)) == [])
+    assert launcher.wait() == 1
+    assert [site.history(job)[2:] for job in jobs] == [["RUNNING", "RESTART_READY"]] * 2
+    site.run(**on_nodes(2))
+    check_second_run(site, jobs)
 
 
 def test_a_master_that_hangs_is_ended_and_its_jobs_run_again(site: Site) -> None:

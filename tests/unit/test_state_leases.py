@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -155,6 +155,24 @@ def test_a_launcher_that_ends_in_order_gives_back_what_it_held(store: Store) -> 
         "its launcher ended before it: the time limit",
     )
     assert not store.heartbeat(launcher)
+
+
+def test_a_launcher_that_fails_leaves_no_start_unrecorded(store: Store) -> None:
+    launcher = make_launcher(store)
+    put(store, State.PREPROCESSED, "unseen")
+    put(store, State.PREPROCESSED, "never")
+    unseen, never = claim(store, launcher)
+    store.end_launcher(launcher, "it failed", 0, iter([(unseen.job_id, 1)]))
+    assert states_passed(store, unseen.job_id) == ["CREATED", "PREPROCESSED", "RUNNING", "RESTART_READY"]
+    assert (store.job(unseen.job_id).attempt, store.job(never.job_id).attempt) == (1, 0)
+
+
+def test_the_journal_of_a_launcher_that_holds_nothing_is_not_read(store: Store) -> None:
+    def read() -> Iterator[tuple[UUID, int]]:
+        raise AssertionError("it may hold a million starts")
+        yield
+
+    store.end_launcher(make_launcher(store), "nothing more can run", 0, read())
 
 
 def test_a_launcher_that_was_declared_dead_takes_nothing_from_its_heirs_when_it_ends(store: Store) -> None:
