@@ -16,7 +16,7 @@ from balsam_core.state.machine import PROCESSABLE, State
 from balsam_core.state.moves import move, words
 from balsam_core.state.prepared import Prepared
 from balsam_core.state.reports import record_unseen_starts
-from balsam_core.state.tables import jobs, launchers
+from balsam_core.state.tables import dependencies, jobs, launchers
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,11 @@ def take_back(tx: Connection, dead: ExpiredLauncher, started: Iterable[tuple[UUI
 
 
 def others_may_release(tx: Connection, launcher_id: UUID, workflow: str) -> bool:
-    """Whether jobs of `workflow` wait for parents while another launcher holds jobs."""
+    """Whether jobs of `workflow` wait for parents while another launcher holds jobs that have children."""
     here = workflow_is(workflow) if workflow else true()
     waiting = exists().where(here, jobs.c.state == State.AWAITING_PARENTS.value, jobs.c.hold.is_(False))
-    elsewhere = exists().where(jobs.c.launcher_id.is_not(None), jobs.c.launcher_id != launcher_id)
+    has_children = exists().where(dependencies.c.parent_id == jobs.c.job_id)
+    elsewhere = exists().where(jobs.c.launcher_id.is_not(None), jobs.c.launcher_id != launcher_id, has_children)
     return bool(tx.execute(select(and_(elsewhere, waiting))).scalar())
 
 

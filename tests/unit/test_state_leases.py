@@ -475,8 +475,9 @@ def test_a_claimed_job_that_is_held_goes_back(store: Store) -> None:
 
 
 def test_a_launcher_knows_whether_another_may_release_waiting_jobs(store: Store) -> None:
-    me, other = make_launcher(store), make_launcher(store)
+    me, other, unrelated = make_launcher(store), make_launcher(store), make_launcher(store)
     parent = running(store, other)
+    running(store, unrelated)
     put(store, parents=(parent.job_id,))
     store.advance()
     assert store.others_may_release(me, "")
