@@ -7,7 +7,6 @@ from balsam_core.batch.polling import Poller
 from balsam_core.commands import answer_of
 from balsam_core.errors import JobSpecError, SchedulerRejected
 from balsam_core.models.batch import OPEN, BatchJob, Change
-from balsam_core.plugins.guarding import GuardedScheduler
 
 
 def cancel(poller: Poller, name: str) -> BatchJob:
@@ -26,7 +25,7 @@ def cancel(poller: Poller, name: str) -> BatchJob:
         raise JobSpecError(
             f"batch job {job.number} has no id of {job.scheduler} yet; look with `balsam ls queues`, and try again"
         )
-    scheduler = GuardedScheduler(poller.registry.scheduler(job.scheduler))
+    scheduler = poller.registry.scheduler(job.scheduler)
     result = poller.shell.run(scheduler.cancel_command([job.scheduler_id]))
     agreed = scheduler.parse_cancel([job.scheduler_id], answer_of(result))
     if job.scheduler_id not in agreed:

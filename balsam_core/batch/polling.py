@@ -14,7 +14,6 @@ from balsam_core.commands import answer_of
 from balsam_core.errors import BalsamError, PluginError, SchedulerError, SchedulerNotUnderstood
 from balsam_core.models.batch import OPEN, BatchJob, Change, Evidence, LaunchState
 from balsam_core.plugins.contracts import BatchEvent, BatchRecord, BatchStatus, IdleNodes, Scheduler, StatusReport
-from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import Registry
 from balsam_core.state.store import Store
 
@@ -40,7 +39,7 @@ class Poller:
         problems = {}
         for name in sorted({job.scheduler for job in self._open()}):
             try:
-                self._refresh(GuardedScheduler(self.registry.scheduler(name)))
+                self._refresh(self.registry.scheduler(name))
             except PluginError as error:
                 problems[name] = str(error)
                 continue
@@ -52,7 +51,7 @@ class Poller:
     def idle_nodes(self, name: str) -> Sequence[IdleNodes]:
         """What a scheduler says of idle nodes; nothing when it does not tell, or gives no answer."""
         try:
-            scheduler = GuardedScheduler(self.registry.scheduler(name))
+            scheduler = self.registry.scheduler(name)
             command = scheduler.idle_command()
             return scheduler.parse_idle(answer_of(self.shell.run(command))) if command else ()
         except (PluginError, SchedulerError) as error:

@@ -29,7 +29,6 @@ from balsam_core.launcher.hints import known_workflow
 from balsam_core.models.batch import BatchRequest, Change, Evidence, LaunchState
 from balsam_core.models.wording import reasons
 from balsam_core.plugins.contracts import Command, CommandResult, Scheduler
-from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import Registry
 from balsam_core.settings import Settings
 from balsam_core.site import Site
@@ -125,7 +124,7 @@ class Submission:
         return Rehearsal(scheduler.name, text, command.argv, jobs, self._check_by_scheduler(scheduler, request, text))
 
     def _checked(self, wanted: Wanted) -> tuple[Scheduler, Wanted, int]:
-        scheduler = GuardedScheduler(self.registry.scheduler(wanted.scheduler or self.settings.scheduler.name))
+        scheduler = self.registry.scheduler(wanted.scheduler or self.settings.scheduler.name)
         check_limits(wanted.queue, wanted.nodes, wanted.time_limit_minutes, self.settings.queues)
         check_reach(self.settings, scheduler)
         if wanted.mpi is not None:

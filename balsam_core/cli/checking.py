@@ -8,7 +8,6 @@ from balsam_core.batch.asking import user_name
 from balsam_core.commands import answer_of, run_command
 from balsam_core.errors import PluginError, SchedulerError, suggestion
 from balsam_core.plugins import Scheduler
-from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.registry import load_registry
 from balsam_core.settings import Settings
 from balsam_core.testing.running import Finding, check_mpi_launcher, check_node_source, check_scheduler
@@ -28,11 +27,11 @@ def check_plugin(name: str, settings: Settings | None, *, live: bool) -> list[Fi
         )
     roles = found[0].roles
     findings = []
-    for offer in roles.get("scheduler", ()):
-        scheduler = registry.scheduler(offer)
-        findings += check_scheduler(scheduler)
-        if live:
-            findings.append(_ask(GuardedScheduler(scheduler)))
+    for scheduler in registry.schedulers():
+        if scheduler.name in roles.get("scheduler", ()):
+            findings += check_scheduler(scheduler)
+            if live:
+                findings.append(_ask(registry.scheduler(scheduler.name)))
     for offer in roles.get("MPI launcher", ()):
         findings += check_mpi_launcher(registry.mpi_launcher(offer))
     for offer in roles.get("node source", ()):

@@ -21,6 +21,7 @@ from balsam_core.plugins.contracts import (
     NodeSource,
     Scheduler,
 )
+from balsam_core.plugins.guarding import GuardedScheduler
 from balsam_core.plugins.validation import Named
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ class Registry:
         return sorted((plugin.info for plugin in self._plugins), key=lambda info: (info.name, info.module))
 
     def scheduler(self, name: str) -> Scheduler:
-        """The scheduler of that name."""
-        return self._pick("scheduler", name, [(p.info, o) for p in self._plugins for o in p.schedulers])
+        """The scheduler of that name, guarded."""
+        return GuardedScheduler(
+            self._pick("scheduler", name, [(p.info, o) for p in self._plugins for o in p.schedulers])
+        )
 
     def schedulers(self) -> list[Scheduler]:
-        """All schedulers by name."""
+        """All schedulers by name, as their plugins offer them."""
         offers = [scheduler for plugin in self._plugins for scheduler in plugin.schedulers]
         return sorted(offers, key=lambda scheduler: scheduler.name)
 

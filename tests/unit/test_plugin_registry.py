@@ -296,7 +296,7 @@ def test_a_plugin_gets_its_validated_section(toy: EntryPoint, tmp_path: Path) ->
     registry = load_registry(load_settings(tmp_path, {}), [toy])
     command = registry.scheduler("toy").cancel_command(["1"])
     assert command == Command(("toydel", "1"))
-    assert vars(registry.scheduler("toy")) == {"partition": "big"}
+    assert [vars(one) for one in registry.schedulers()] == [{"partition": "big"}]
 
 
 @pytest.mark.parametrize(
