@@ -14,6 +14,7 @@ from balsam_core.launcher.loop import LEASE_LOST, HasFileno, Rules, Tally
 from balsam_core.launcher.modes import SerialMode
 from balsam_core.launcher.plan import News
 from balsam_core.launcher.program import Program
+from balsam_core.launcher.ranks import MEETING_SECONDS
 from balsam_core.launcher.signals import StopSignals
 from balsam_core.launcher.timing import Timers, patience_with
 from balsam_core.launcher.worker_client import WorkerClient
@@ -31,8 +32,6 @@ _RECOVER_SECONDS = 2.0
 _LOCK_SECONDS = 2.0
 # After its grace the master has so long to record; then it is ended.
 _LAST_WAIT_SECONDS = 2.5
-# MPI_Init of thousands of ranks, and Python from a slow file system.
-_BEGIN_SECONDS = 600.0
 _KILL_GRACE_SECONDS = 1.0
 # So many deaths in a row without one job that ended in between: something is wrong that no restart cures.
 _MOST_DEATHS = 3
@@ -212,7 +211,7 @@ class Head:
             self._take(news)
         if self._stopping and time.monotonic() > self._stop_by:
             lost = lost or "the master did not stop in time"
-        elif program.silent_seconds > (self.rules.lease_seconds if program.has_begun else _BEGIN_SECONDS):
+        elif program.silent_seconds > (self.rules.lease_seconds if program.has_begun else MEETING_SECONDS):
             lost = lost or f"the master has said nothing for {program.silent_seconds:.0f} s"
         if program.is_closed or lost:
             selector.unregister(program)

@@ -20,8 +20,8 @@ from balsam_core.launcher.messages import Report
 from balsam_core.launcher.modes import SerialMode
 from balsam_core.launcher.mpi_workers import MpiWorkers, RankLost
 from balsam_core.launcher.plan import News, Plan, read_plan, reason_in
-from balsam_core.launcher.ranks import own_names
-from balsam_core.launcher.sweep import RANKS_VARIABLE
+from balsam_core.launcher.ranks import MEETING_SECONDS, own_names
+from balsam_core.launcher.sweep import LAUNCHER_VARIABLE, RANKS_VARIABLE
 from balsam_core.launcher.transport import Transport
 from balsam_core.launcher.worker_client import WorkerClient, clean_environment, first_messages
 from balsam_core.models.nodes import Node
@@ -31,8 +31,6 @@ from balsam_core.transitions.recovery import journal_path
 from balsam_core.workdirs import Workdirs
 
 _NEWS_SECONDS = 1.0
-# Thousands of ranks on a slow file system take their time to start.
-_MEETING_SECONDS = 600.0
 
 
 def lead(transport: Transport, own: WorkerClient, plan_file: Path) -> None:
@@ -203,7 +201,7 @@ def _meet(transport: Transport, nodes: Sequence[Node], control: Control) -> list
     if transport.size != len(nodes):
         raise LaunchError(f"the MPI launcher started {transport.size} ranks for {len(nodes)} nodes; check [mpi] name")
     names = {0: own_names()}
-    until = time.monotonic() + _MEETING_SECONDS
+    until = time.monotonic() + MEETING_SECONDS
     with selectors.DefaultSelector() as selector:
         while len(names) < transport.size:
             transport.wait(selector, 0.1)
@@ -213,12 +211,12 @@ def _meet(transport: Transport, nodes: Sequence[Node], control: Control) -> list
                 names[rank] = tuple(str(name) for name in messages[0][1:])
             if time.monotonic() > until:
                 missing = [rank for rank in range(transport.size) if rank not in names]
-                raise RankLost(f"ranks have not begun after {_MEETING_SECONDS:.0f} s: {missing[:10]}")
+                raise RankLost(f"ranks have not begun after {MEETING_SECONDS} s: {missing[:10]}")
     return ranks_of(nodes, names)
 
 
 def _first_messages(plan: Plan, rules: Rules) -> dict[int, Sequence[tuple[object, ...]]]:
-    marks = {"BALSAM_LAUNCHER_ID": str(rules.launcher_id), RANKS_VARIABLE: os.environ[RANKS_VARIABLE]}
+    marks = {LAUNCHER_VARIABLE: str(rules.launcher_id), RANKS_VARIABLE: os.environ[RANKS_VARIABLE]}
     environment = {**clean_environment(plan.environ), **marks}
     return {
         number: first_messages(

@@ -15,7 +15,7 @@ from balsam_core.launcher.loop import Rules
 from balsam_core.launcher.plan import Plan, plan_path
 from balsam_core.launcher.program import Program, start_program
 from balsam_core.launcher.ranks import words
-from balsam_core.launcher.sweep import RANKS_VARIABLE
+from balsam_core.launcher.sweep import LAUNCHER_VARIABLE, RANKS_VARIABLE
 from balsam_core.models.nodes import Node, Placement
 from balsam_core.plugins import Launch, MpiLauncher
 from balsam_core.plugins.guarding import mpi_command
@@ -48,10 +48,12 @@ class RankStarter:
         )
         file = plan_path(self.rules.journals, self.rules.launcher_id)
         plan.write(file)
-        mark = f"{uuid4()}"
-        argv = words(str(self.rules.launcher_id), file, self.rules.lease_seconds, self._marks)
+        mark, launcher_id = f"{uuid4()}", str(self.rules.launcher_id)
+        argv = words(launcher_id, file, self.rules.lease_seconds, self._marks)
         self._marks.append(mark)
-        return start_program(mpi_command(self.mpi, _launch(argv, nodes, {RANKS_VARIABLE: mark})), self.environ, mark)
+        # By the launcher's id the next launcher finds the ranks of one that was killed.
+        command = mpi_command(self.mpi, _launch(argv, nodes, {RANKS_VARIABLE: mark, LAUNCHER_VARIABLE: launcher_id}))
+        return start_program(command, self.environ, mark)
 
     def answering(self, nodes: Sequence[Node]) -> list[Node]:
         """Those on which the MPI launcher can still run a command: asked together, and one by one if that fails."""

@@ -17,10 +17,13 @@ from pathlib import Path
 
 from balsam_core.errors import BalsamError, LaunchError
 from balsam_core.launcher.signals import STOPPING
-from balsam_core.launcher.sweep import RANKS_VARIABLE, sweep
+from balsam_core.launcher.sweep import LAUNCHER_VARIABLE, RANKS_VARIABLE, sweep
 from balsam_core.launcher.transport import Transport
 from balsam_core.launcher.worker_client import WorkerClient, clean_environment, spawn_worker
 from balsam_core.sharing import follow_sharing
+
+# MPI_Init of thousands of ranks, and Python from a slow file system.
+MEETING_SECONDS = 600
 
 
 def words(launcher_id: str, plan: Path, silence_seconds: float, former: Sequence[str]) -> tuple[str, ...]:
@@ -42,9 +45,12 @@ def main(launcher_id: str, plan: str, silence_seconds: str, *former: str) -> Non
     for mark in former:
         sweep(mark, variable=RANKS_VARIABLE)
     # Before MPI_Init: a process that has begun MPI had better not fork.
-    worker = spawn_worker({**clean_environment(os.environ), "BALSAM_LAUNCHER_ID": launcher_id})
+    worker = spawn_worker({**clean_environment(os.environ), LAUNCHER_VARIABLE: launcher_id})
+    # In MPI_Init it would wait for ever for a rank that has died: nothing but a signal's default action ends it there.
+    signal.alarm(MEETING_SECONDS)
     from mpi4py import MPI
 
+    signal.alarm(0)
     transport = Transport(MPI)
     try:
         if transport.rank == 0:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from balsam_core.launcher import procfs
 
+# In the environment of all that belongs to a launcher.
+LAUNCHER_VARIABLE = "BALSAM_LAUNCHER_ID"
 # In the environment of all that belongs to one program of ranks; its value is different for each start.
 RANKS_VARIABLE = "BALSAM_RANKS_ID"
 
@@ -23,7 +25,7 @@ def sweep(
     mark: str,
     groups: Iterable[tuple[int, float]] = (),
     deadline_seconds: float = 10,
-    variable: str = "BALSAM_LAUNCHER_ID",
+    variable: str = LAUNCHER_VARIABLE,
 ) -> int:
     """SIGKILL every leftover of a launcher; the answer is how many processes were killed.
 

@@ -24,6 +24,7 @@ import balsam_core
 from balsam_core.errors import LaunchError
 from balsam_core.launcher.channel import Channel, Message
 from balsam_core.launcher.messages import Ended, How, Recalled, Refused, Report, Started, Task
+from balsam_core.launcher.sweep import LAUNCHER_VARIABLE
 from balsam_core.models.nodes import Node
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def start_worker(
 
     grace_seconds: between SIGTERM and SIGKILL of a task that met its `timeout_seconds`.
     """
-    environment = {**clean_environment(environ), "BALSAM_LAUNCHER_ID": launcher_id}
+    environment = {**clean_environment(environ), LAUNCHER_VARIABLE: launcher_id}
     client = spawn_worker(environment)
     client.tell(first_messages(node, environment, journal_path, seconds_left, grace_seconds))
     return client

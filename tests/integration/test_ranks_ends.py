@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -83,6 +85,28 @@ def test_after_kill_9_of_the_launcher_no_rank_runs_on_and_the_next_launcher_runs
     wait_until(lambda: marked(str(site.folder)) == [] and not any(rank.is_running() for rank in ranks))
     site.run(**on_nodes(3))
     check_second_run(site, jobs)
+
+
+def test_ranks_that_hang_before_they_have_begun_end_when_their_dead_launcher_is_found(site: Site) -> None:
+    # As in MPI_Init, for a rank that has died: they see neither their launcher nor each other.
+    site.shell("mpiexec", "sleep 300")
+    site.add()
+    launcher = site.start(**on_nodes(2), PATH=f"{site.folder}:{site.environ['PATH']}", MARK=str(site.folder))
+    launcher.wait_started()
+    # The launcher, its worker, what starts the ranks, and one that hangs.
+    wait_until(lambda: len(marked(str(site.folder))) == 4)
+    launcher.send(signal.SIGKILL)
+    launcher.wait()
+    wait_until(lambda: len(marked(str(site.folder))) == 2)
+    assert "ended 2 of its processes" in site.run().text
+    assert marked(str(site.folder)) == []
+
+
+def test_a_rank_that_does_not_get_through_mpi_init_ends(tmp_path: Path) -> None:
+    (tmp_path / "mpi4py.py").write_text("import time; time.sleep(60)")
+    program = "from balsam_core.launcher import ranks; ranks.MEETING_SECONDS = 1; ranks.main('id', '/tmp/plan', '3')"
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    assert subprocess.run([sys.executable, "-c", program], env=environ, timeout=50).returncode == -signal.SIGALRM
 
 
 @pytest.mark.parametrize("victim", ["rank", "master", "worker"])
