@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ def copy(source: Path, target: Path) -> None:
         with whole(target) as part:
             shutil.copy2(source, part)
         return
+    if source.resolve() in target.resolve().parents:
+        raise OSError(errno.EINVAL, "cannot copy a folder into itself", str(source))
     target.mkdir(parents=True, exist_ok=True)
     _make_writable(target)
     for one in sorted(source.iterdir()):

@@ -95,7 +95,8 @@ class LocalMover:
         """See `Mover`."""
         self._path.mkdir(parents=True, exist_ok=True)
         for path in found:
-            copy(path, self._path / path.name)
+            if path != self._path:  # results may go to a folder beside them
+                copy(path, self._path / path.name)
 
 
 _MOVERS: Mapping[Way, Callable[[str, Limits, Say], Mover]] = {

@@ -172,3 +172,17 @@ def test_parts_of_copies_and_the_log_of_staging_are_never_staged(tmp_path: Path)
     assert sorted(file.name for file in (tmp_path / "child").iterdir()) == ["a.dat", "sub"]
     assert stage_out(job, url=str(tmp_path / "out"), patterns="*") == 2
     assert contents(tmp_path / "out") == {"a.dat": "1", "sub/b": "2"}
+
+
+def test_results_that_go_to_a_folder_inside_the_working_directory_do_not_hold_themselves(tmp_path: Path) -> None:
+    job = write(tmp_path / "job", a_dat="1")
+    for _ in range(2):
+        stage_out(job, url=f"local:{job}/results", patterns="*")
+    assert contents(job) == {"a.dat": "1", "results/a.dat": "1"}
+
+
+def test_a_folder_is_not_copied_into_itself(tmp_path: Path) -> None:
+    job = write(tmp_path / "data" / "job", a_dat="1")
+    with pytest.raises(StagingError, match=f"cannot copy a folder into itself: {tmp_path}/data"):
+        stage_in(job, url=str(tmp_path / "data"), patterns="", parents={})
+    assert contents(tmp_path) == {"data/job/a.dat": "1"}
