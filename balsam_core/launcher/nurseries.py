@@ -31,6 +31,10 @@ class NurseryGone(Exception):
     """The nursery has died, or does not answer."""
 
 
+class CannotFork(Exception):
+    """The nursery lives, but the system gives it no process now."""
+
+
 class Ended(NamedTuple):
     """A process that a nursery had forked has ended."""
 
@@ -100,11 +104,14 @@ class Nursery:
         return self._channel.fileno()
 
     def call(self, order: tuple[object, ...]) -> tuple[int, float]:
-        """One call in a process of its own; its pid and start (CLOCK_BOOTTIME seconds). Raises NurseryGone."""
+        """One call in a process of its own; its pid and start (CLOCK_BOOTTIME seconds).
+
+        Raises CannotFork, NurseryGone.
+        """
         return self._ask(("call", order))
 
     def hatch(self) -> Reused:
-        """A process for many calls. Raises NurseryGone."""
+        """A process for many calls. Raises CannotFork, NurseryGone."""
         pid, _ = self._ask(("hatch",))
         _, descriptors, _, _ = socket.recv_fds(self._hand_over, 1, 1)
         if not descriptors:
@@ -161,14 +168,16 @@ class Nursery:
         poll = select.poll()
         poll.register(self._channel.fileno(), select.POLLIN)
         while True:
-            answer: tuple[int, float] | None = None
+            answer: Message | None = None
             for one in self._channel.receive():
-                if one[0] == "started":
-                    answer = cast(tuple[int, float], one[1:])
+                if one[0] in ("started", "not_started"):
+                    answer = one
                 else:
                     self._heard.append(one)
             if answer is not None:
-                return answer
+                if answer[0] == "not_started":
+                    raise CannotFork
+                return cast(tuple[int, float], answer[1:])
             if self._channel.is_closed or not poll.poll(max(until - time.monotonic(), 0) * 1000):
                 raise NurseryGone
 

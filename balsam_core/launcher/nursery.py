@@ -136,10 +136,11 @@ class Nursery:
             theirs.close()  # or its end would never be seen
             return _serve_calls(self._function, descriptor)
 
-        self._fork(serve)
+        is_forked = self._fork(serve)
         os.close(descriptor)
-        socket.send_fds(self._hand_over, [b"\0"], [theirs.fileno()])
-        theirs.close()
+        with theirs:
+            if is_forked:
+                socket.send_fds(self._hand_over, [b"\0"], [theirs.fileno()])
 
     def _do_signal(self, pid: int, signum: int) -> None:
         """Signal a process and its group. One that is asked to end may have the rest of its group end by itself."""
@@ -153,13 +154,19 @@ class Nursery:
         except ProcessLookupError:  # it has not come to its setsid yet
             os.kill(pid, signum)
 
-    def _fork(self, work: Callable[[], int]) -> None:
+    def _fork(self, work: Callable[[], int]) -> bool:
+        """Whether there is a process for it; the worker is told."""
         began = time.clock_gettime(time.CLOCK_BOOTTIME)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no memory, or too many processes: those that run go on
+            _say(self._channel, ("not_started",))
+            return False
         if pid == 0:
             self._be_child(work)
         self._children.add(pid)
         _say(self._channel, ("started", pid, began))
+        return True
 
     def _be_child(self, work: Callable[[], int]) -> NoReturn:
         code = 1

@@ -277,7 +277,7 @@ class Worker:
 
     def _start_warm(self, task: Task, bound: Bound, changes: Mapping[str, str | None]) -> _Running | None:
         """The call in a warm process; None: it has to wait for one, or an interpreter of its own must do."""
-        from balsam_core.launcher.nurseries import Nurseries, NurseryGone
+        from balsam_core.launcher.nurseries import CannotFork, Nurseries, NurseryGone
 
         call = cast(Call, task.call)
         if self._nurseries is None:
@@ -305,6 +305,8 @@ class Worker:
                 process.call(order)
             else:
                 pid, began = nursery.call(order)
+        except CannotFork:
+            return None
         except NurseryGone:
             self._lose(nursery)
             return None

@@ -210,6 +210,18 @@ def test_what_cannot_be_called_says_so_in_the_output(site: Site, target: str, sa
 
 
 @EACH
+def test_a_nursery_that_cannot_fork_lets_its_calls_run_on(site: Site, reuse: bool) -> None:
+    # As under the limit of processes of a user or a container.
+    stingy = "import errno\nfork, forks = os.fork, []\ndef few():\n    forks.append(1)\n"
+    stingy += "    if len(forks) == 2:\n        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+    (site.folder / "called.py").write_text(MODULE + stingy + "    return fork()\nos.fork = few\n")
+    calls = [task(site, key, "sleeps", "0.5", reuse=reuse, need=Need(packing=3)) for key in ("a.1", "b.1", "c.1")]
+    assert [one.code for one in site.run(*calls)] == [0, 0, 0]
+    # The nursery, and the interpreter of the call that it could not fork.
+    assert imports(site) == 2
+
+
+@EACH
 def test_a_call_outlives_its_nursery_and_its_end_is_reported(site: Site, reuse: bool) -> None:
     site.worker.start([task(site, "a.1", "sleeps", "1", reuse=reuse)])
     leader = site.pid("a.1", "leader")
