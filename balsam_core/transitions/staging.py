@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -130,9 +131,16 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
 
 def _glob(folder: Path, pattern: str) -> list[Path]:
     try:
-        return sorted(folder.glob(pattern))
+        return sorted(path for path in folder.glob(pattern) if _is_meant(path.relative_to(folder), pattern))
     except ValueError as error:
         raise StagingError(f"the pattern {pattern!r} cannot be used: {str(error).lower()}") from error
+
+
+def _is_meant(found: Path, pattern: str) -> bool:
+    """As for a shell, and unlike for pathlib: `*` leaves out hidden files, the `.nfs...` of deleted ones among them."""
+    dotted = [part for part in Path(pattern).parts if part.startswith(".")]
+    hidden = [part for part in found.parts if part.startswith(".")]
+    return all(any(fnmatchcase(part, one) for one in dotted) for part in hidden)
 
 
 def _reason(error: OSError | TransferError) -> str:

@@ -186,3 +186,16 @@ def test_a_folder_is_not_copied_into_itself(tmp_path: Path) -> None:
     with pytest.raises(StagingError, match=f"cannot copy a folder into itself: {tmp_path}/data"):
         stage_in(job, url=str(tmp_path / "data"), patterns="", parents={})
     assert contents(tmp_path) == {"data/job/a.dat": "1"}
+
+
+def test_hidden_files_are_staged_where_a_pattern_says_so(tmp_path: Path) -> None:
+    hidden = {".nfs01": "", ".conf": "c", ".git/head": "h"}
+    for name, text in {**hidden, "deep/a": "1", "deep/.b": "2"}.items():
+        (tmp_path / "job" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "job" / name).write_text(text)
+    for patterns, target in (("*", "all"), ("deep/* .conf", "some")):
+        stage_out(tmp_path / "job", url=str(tmp_path / target), patterns=patterns)
+    stage_in(tmp_path / "child", url="", patterns="*", parents={ONE: tmp_path / "job"})
+    assert contents(tmp_path / "all") == {"deep/a": "1", "deep/.b": "2"}
+    assert contents(tmp_path / "some") == {"a": "1", ".conf": "c"}
+    assert [file.name for file in (tmp_path / "child").iterdir()] == ["deep"]
