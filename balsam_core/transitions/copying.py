@@ -76,16 +76,25 @@ def move(source: Path, target: Path) -> None:
 
 
 def files_below(path: Path) -> Iterator[tuple[Path, str]]:
-    """Each file of a file or folder, with its name from where the path lies; links are followed."""
+    """Each file of a file or folder, with its name from where the path lies; links are followed, but not back."""
     if not path.is_dir():
         yield path, path.name
         return
     for folder, folders, files in os.walk(path, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith(PART))
+        below = (name for name in folders if not name.startswith(PART))
+        folders[:] = sorted(name for name in below if not _leads_back(Path(folder, name), path))
         for name in sorted(files):
             if not name.startswith(PART):
                 file = Path(folder, name)
                 yield file, str(file.relative_to(path.parent))
+
+
+def _leads_back(link: Path, top: Path) -> bool:
+    """Whether it is a link to one of the folders, from `top` on, through which it was reached."""
+    if not link.is_symlink():
+        return False
+    through = [folder for folder in link.parents if folder.is_relative_to(top)]
+    return any(link.samefile(folder) for folder in through)
 
 
 def _make_writable(folder: Path) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from balsam_core.transitions.copying import part_name, remove_parts, whole
+from balsam_core.transitions.copying import files_below, part_name, remove_parts, whole
 from balsam_core.transitions.staging import stage_in, stage_out
 from balsam_core.transitions.urls import StagingError, local_path
 from balsam_core.workdirs import Workdirs
@@ -199,3 +199,11 @@ def test_hidden_files_are_staged_where_a_pattern_says_so(tmp_path: Path) -> None
     assert contents(tmp_path / "all") == {"deep/a": "1", "deep/.b": "2"}
     assert contents(tmp_path / "some") == {"a": "1", ".conf": "c"}
     assert [file.name for file in (tmp_path / "child").iterdir()] == ["deep"]
+
+
+def test_links_that_lead_back_give_each_file_once(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "job" / "one", a_dat="1"), write(tmp_path / "job" / "two", b_dat="2")
+    for link, target in ((one / "here", "."), (one / "self", "."), (one / "there", "../two"), (two / "back", "../one")):
+        link.symlink_to(target)
+    names = [name for _, name in files_below(one)]
+    assert names == ["one/a.dat", "one/there/b.dat"]
