@@ -213,7 +213,10 @@ class Nurseries:
         return found, closed
 
     def _start(self, call: Call, shared: Mapping[str, str | None]) -> Nursery:
-        pairs = socket.socketpair(), socket.socketpair()
+        try:
+            pairs = socket.socketpair(), socket.socketpair()
+        except OSError as error:
+            raise CannotStart(str(error.strerror).lower()) from error
         for _, theirs in pairs:
             theirs.set_inheritable(True)
         sockets = ",".join(str(theirs.fileno()) for _, theirs in pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 import balsam_core
 from balsam_core.launcher import procfs, worker_client
-from balsam_core.launcher.messages import Call, Ended, How, Need, Recalled, Started, Task
+from balsam_core.launcher.messages import Call, Ended, How, Need, Recalled, Refused, Started, Task
 from balsam_core.launcher.sweep import sweep
 from tests.integration import launching
 from tests.integration.test_worker import LAUNCHER_ID, Site, is_alive, make_site, wait_until
@@ -219,6 +220,18 @@ def test_a_nursery_that_cannot_fork_lets_its_calls_run_on(site: Site, reuse: boo
     assert [one.code for one in site.run(*calls)] == [0, 0, 0]
     # The nursery, and the interpreter of the call that it could not fork.
     assert imports(site) == 2
+
+
+def test_a_nursery_for_which_no_descriptors_are_left_stops_nothing_else(site: Site) -> None:
+    site.run(task(site, "a.1", "told"))
+    used = {int(one.name) for one in Path(f"/proc/{site.worker.pid}/fd").iterdir()}
+    free = [number for number in range(100) if number not in used]
+    limits = resource.prlimit(site.worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(site.worker.pid, resource.RLIMIT_NOFILE, (free[3], limits[1]))
+    site.worker.start([task(site, "b.1", "fails")])
+    assert site.wait(Refused, "b.1").reason == "too many open files"
+    resource.prlimit(site.worker.pid, resource.RLIMIT_NOFILE, limits)
+    assert site.run(task(site, "c.1", "told"))[0].code == 0
 
 
 @EACH
