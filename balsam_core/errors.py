@@ -24,7 +24,7 @@ Messages are lower-case, without a period: they name the value, then the way out
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 # As many as the fields of a job; of workflows there may be thousands.
@@ -113,5 +113,10 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     near = get_close_matches(wrong, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return f"known: {', '.join(known[:_SHOWN])}{more}" if known else "none are known"
+    return f"known: {listed(known)}" if known else "none are known"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words for a message in one line: all of them, or the first and how many more there are."""
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"{', '.join(words[:_SHOWN])}{more}"

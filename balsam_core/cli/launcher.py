@@ -61,8 +61,8 @@ def launcher(
     if consume_all == bool(wf_filter):
         raise click.UsageError("give one of --consume-all and --wf-filter WF")
     from balsam_core.cli.context import opened
+    from balsam_core.cli.workflow import workflow_meant
     from balsam_core.disk import DiskWatch
-    from balsam_core.launcher.hints import known_workflow
     from balsam_core.launcher.progress import Progress
     from balsam_core.launcher.start import LaunchOptions, launch
     from balsam_core.plugins.registry import load_registry
@@ -70,7 +70,7 @@ def launcher(
     with opened() as here, Progress() as progress:
         # A batch job may begin long after its jobs were there.
         if not persistent and launch_id is None:
-            wf_filter = known_workflow(here.store, wf_filter)
+            wf_filter = workflow_meant(here.store, wf_filter)
         _log_to(here.site.log)
         disk = DiskWatch(here.site.data, here.settings.site.min_free_mb)
 

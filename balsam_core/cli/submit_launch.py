@@ -43,6 +43,7 @@ def submit_launch(
     from balsam_core.cli import submitting
     from balsam_core.cli.context import opened
     from balsam_core.cli.queues import shell
+    from balsam_core.cli.workflow import workflow_meant
     from balsam_core.plugins.registry import load_registry
 
     with opened() as here:
@@ -52,7 +53,7 @@ def submit_launch(
             job_mode=job_mode or here.settings.launcher.default_job_mode,
             queue=queue,
             project=project,
-            wf_filter=wf_filter,
+            wf_filter=workflow_meant(here.store, wf_filter or "") or None,
             scheduler=scheduler,
             mpi=mpi,
             node_source=node_source,

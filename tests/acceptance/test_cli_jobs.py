@@ -198,6 +198,16 @@ def test_filters_choose_jobs_by_name_id_workflow_state_and_tag(balsam: CommandLi
     assert found("--id", first, "--id", second) == ["alpha", "beta"]
 
 
+@pytest.mark.parametrize("command", ["launcher", "submit-launch -n 1 -t 5 --dry-run"])
+def test_a_part_of_a_workflow_s_name_is_taken_with_a_warning(balsam: CommandLine, hello: Path, command: str) -> None:
+    for workflow in ("scan2", "scan1", "other"):
+        balsam.add("a", "--workflow", workflow)
+    warning = "balsam: warning: no job has the workflow 'scan'; taken are those whose name holds it: scan1, scan2\n"
+    assert balsam.ok(*command.split(), "--wf-filter", "scan").err.startswith(warning)
+    assert "balsam: warning" not in balsam.ok(*command.split(), "--wf-filter", "scan1").err
+    assert "balsam: warning" not in balsam.ok(*command.split(), "--wf-filter", "scan*").err
+
+
 def test_a_file_of_jobs_is_added_as_one(balsam: CommandLine, hello: Path) -> None:
     rows = ["name,args,num_nodes,environ_vars,tags,data", 'a,x y,2,A=1:B=/x:/y,k=v,"{""n"": 1}"', "b,,,,,"]
     (hello / "jobs.csv").write_text("\n".join(rows))
