@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from traceback import extract_tb
 
 from jinja2 import (
     BaseLoader,
@@ -68,7 +69,8 @@ def render_script(
         places = f"neither in {site.templates} nor in {package}"
         raise ConfigError(f"there is no template {error.name!r}, {places}; correct [template] file") from error
     except (TemplateError, ImportError, TypeError, ValueError) as error:
-        raise ConfigError(f"the template {name} for {scheduler.name!r} cannot be rendered: {error}") from error
+        place = f"the template {name}{_line_of(error, name)}"
+        raise ConfigError(f"{place} for {scheduler.name!r} cannot be rendered: {error}") from error
 
 
 def launcher_words(request: BatchRequest, python: str = sys.executable) -> tuple[str, ...]:
@@ -102,6 +104,12 @@ def _environment(folder: Path, package: str) -> Environment:
     )
     jinja.filters.update(quote=_quote, words=_words, variable=_variable)
     return jinja
+
+
+def _line_of(error: Exception, name: str) -> str:
+    """`, line 3,` of the template in which rendering failed: jinja puts the lines of templates into tracebacks."""
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename).name == Path(name).name]
+    return f", line {lines[-1]}," if lines else ""
 
 
 def _printable(value: object) -> object:

@@ -146,6 +146,14 @@ def test_a_template_that_cannot_be_rendered_is_named(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", ["{{ request.queue }}", "{{ nonsense }}", "{% if %}"])
+def test_the_line_of_a_template_that_cannot_be_rendered_is_named(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "mine.j2").write_text(f"#!/bin/bash\n{{% if true %}}\n{wrong}\n{{% endif %}}\n")
+    with pytest.raises(ConfigError, match=r"^the template mine\.j2, line 3, for 'toy' cannot be rendered: "):
+        render(tmp_path, TemplateSettings(file="mine.j2"))
+
+
 def test_a_variable_with_a_wrong_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'A;B' is no name of a variable"):
         render(tmp_path, TemplateSettings(exports={"A;B": "1"}))
