@@ -149,8 +149,10 @@ class Selection:
         return made
 
     def _narrowed(self, conditions: tuple[Any, ...], lookups: Mapping[str, Any], *, keep: bool) -> Self:
-        if conditions or lookups:
-            self._refuse_slice("filter")
+        conditions = tuple(each for each in conditions if getattr(each, "children", True))
+        if not conditions and not lookups:
+            return self._with()
+        self._refuse_slice("filter")
         found = condition_of(self.model._meta, conditions, lookups, self._annotations)
         wanted = found if keep else negated(found)
         grouped = [name for name, column in self._annotations.items() if column.is_aggregate]

@@ -359,3 +359,10 @@ def test_paths_into_data_are_read_and_ordered_by(facade: Facade) -> None:
     assert list(jobs.filter(name="e").values("data__r__x")) == [{"data__r__x": [1, None]}]
     assert facade.names(jobs.filter(data__r__gt=0).order_by("-data__r")) == ["a", "b"]
     assert jobs.aggregate(best=Max("data__r")) == {"best": 10}
+
+
+def test_exclude_without_a_condition_excludes_nothing(four: Facade) -> None:
+    from django.db.models import Q
+
+    jobs = four.BalsamJob.objects
+    assert (jobs.exclude().count(), jobs.exclude(Q()).count(), jobs.exclude(Q(), name="x").count()) == (4, 4, 3)
