@@ -43,8 +43,7 @@ class QuerySet(Selection):
 
     def last(self) -> Any:
         """The last row; None: there is none."""
-        if self._slice is not None:
-            raise TypeError("Cannot reverse a query once a slice has been taken.")
+        self._refuse_slice("reverse")
         return self.reverse().first() if self._found is None else next(reversed(self._found), None)
 
     def latest(self, *names: str) -> Any:

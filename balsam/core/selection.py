@@ -69,6 +69,7 @@ class Selection:
 
     def reverse(self) -> Self:
         """In the opposite order."""
+        self._refuse_slice("reverse")
         return self._with(_reversed=not self._reversed)
 
     def distinct(self, *names: str) -> Self:

@@ -366,3 +366,8 @@ def test_exclude_without_a_condition_excludes_nothing(four: Facade) -> None:
 
     jobs = four.BalsamJob.objects
     assert (jobs.exclude().count(), jobs.exclude(Q()).count(), jobs.exclude(Q(), name="x").count()) == (4, 4, 3)
+
+
+def test_a_slice_is_not_reversed_as_that_would_be_other_rows(four: Facade) -> None:
+    with pytest.raises(TypeError, match="Cannot reverse a query once a slice has been taken"):
+        four.BalsamJob.objects.all()[:2].reverse()
