@@ -171,9 +171,8 @@ class QuerySet(Selection):
         except self.model.DoesNotExist:
             plain = {name.removesuffix("__exact"): value for name, value in lookups.items()}
             fields = {**{name: value for name, value in plain.items() if "__" not in name}, **(defaults or {})}
-            given = {name: value() if callable(value) else value for name, value in fields.items()}
             try:
-                return self.create(**given), True
+                return self.create(**_called(fields)), True
             except IntegrityError:
                 # Another program was quicker.
                 return self.get(**lookups), False
@@ -182,7 +181,7 @@ class QuerySet(Selection):
         """The one row that matches, changed by `defaults`, or a new one; and whether it is new."""
         found, created = self.get_or_create(defaults, **lookups)
         if not created:
-            for name, value in (defaults or {}).items():
+            for name, value in _called(defaults or {}).items():
                 setattr(found, name, value)
             found.save()
         return found, created
@@ -237,6 +236,11 @@ class QuerySet(Selection):
         if found is None:
             raise self.model.DoesNotExist(f"no {self.model._meta.object_name} matches the query")
         return found
+
+
+def _called(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `defaults`; one that can be called is called."""
+    return {name: value() if callable(value) else value for name, value in values.items()}
 
 
 def _of_found(model: type[Instance], found: list[Any]) -> QuerySet:

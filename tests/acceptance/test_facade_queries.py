@@ -371,3 +371,10 @@ def test_exclude_without_a_condition_excludes_nothing(four: Facade) -> None:
 def test_a_slice_is_not_reversed_as_that_would_be_other_rows(four: Facade) -> None:
     with pytest.raises(TypeError, match="Cannot reverse a query once a slice has been taken"):
         four.BalsamJob.objects.all()[:2].reverse()
+
+
+def test_defaults_that_can_be_called_are_called_for_a_found_row_too(four: Facade) -> None:
+    jobs = four.BalsamJob.objects
+    for name in ("x", "new"):
+        jobs.update_or_create(name=name, defaults={"args": lambda: "made"})
+        assert jobs.get(name=name).args == "made"
