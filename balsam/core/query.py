@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Select, func, select
 
-from balsam.core.exceptions import IntegrityError
+from balsam.core.exceptions import IntegrityError, NotSupportedError
 from balsam.core.selection import Selection, as_number
 from balsam.core.site import store
 
@@ -119,9 +119,12 @@ class QuerySet(Selection):
 
     def aggregate(self, *aggregates: Any, **expressions: Any) -> dict[str, Any]:
         """Values of all rows together, such as `aggregate(Max("num_nodes"))`."""
+        is_distinct = self._distinct and self._names is not None
+        if is_distinct or any(column.is_aggregate for column in self._annotations.values()):
+            raise NotSupportedError("aggregate is of plain rows, not of groups or distinct ones")
         counted = self._with(_names=(), _as="dicts", _order=()).annotate(*aggregates, **expressions)
         meta = self.model._meta
-        names = list(counted._annotations)
+        names = [name for name, column in counted._annotations.items() if column.is_aggregate]
         columns = [counted._annotations[name].sql.label(name) for name in names]
         (row,) = store().rows(select(*columns).select_from(meta.table).where(self.where()))
         return {name: as_number(value) for name, value in zip(names, row, strict=True)}

@@ -378,3 +378,22 @@ def test_defaults_that_can_be_called_are_called_for_a_found_row_too(four: Facade
     for name in ("x", "new"):
         jobs.update_or_create(name=name, defaults={"args": lambda: "made"})
         assert jobs.get(name=name).args == "made"
+
+
+def test_an_aggregate_shows_no_annotation_of_single_rows(four: Facade) -> None:
+    from django.db.models import F, Sum
+
+    jobs = four.BalsamJob.objects.annotate(more=F("num_nodes") + 1)
+    assert jobs.aggregate(nodes=Sum("more")) == {"nodes": 14}
+    assert jobs.distinct().aggregate(nodes=Sum("more")) == {"nodes": 14}
+
+
+def test_groups_and_distinct_rows_have_no_aggregate(four: Facade) -> None:
+    from django.db.models import Count, Max
+    from django.db.utils import NotSupportedError
+
+    workflows = four.BalsamJob.objects.values("workflow")
+    with pytest.raises(NotSupportedError, match="not of groups or distinct ones"):
+        workflows.distinct().aggregate(Count("workflow"))
+    with pytest.raises(NotSupportedError, match="not of groups or distinct ones"):
+        workflows.annotate(jobs=Count("pk")).aggregate(Max("jobs"))
