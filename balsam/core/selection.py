@@ -157,7 +157,7 @@ class Selection:
         found = condition_of(self.model._meta, conditions, lookups, self._annotations)
         wanted = found if keep else negated(found)
         grouped = [name for name, column in self._annotations.items() if column.is_aggregate]
-        if any(name.split("__")[0] in grouped for name in lookups):
+        if any(name.split("__")[0] in grouped for part in (*conditions, *lookups.items()) for name in _looked_up(part)):
             return self._with(_having=wanted if self._having is None else and_(self._having, wanted))
         return self._with(_where=and_(self._where, wanted))
 
@@ -230,6 +230,11 @@ class Selection:
         parts = [part.desc() if down else part.asc() for part, down in zip(order, downs, strict=True)]
         age = self.model._meta.order if by_age else ()
         return statement.order_by(*parts, *(part.desc() if self._reversed else part for part in age))
+
+
+def _looked_up(part: Any) -> list[str]:
+    """The names in a look-up or a Q object."""
+    return [part[0]] if isinstance(part, tuple) else [name for child in part.children for name in _looked_up(child)]
 
 
 def _same(value: Any) -> Any:

@@ -397,3 +397,11 @@ def test_groups_and_distinct_rows_have_no_aggregate(four: Facade) -> None:
         workflows.distinct().aggregate(Count("workflow"))
     with pytest.raises(NotSupportedError, match="not of groups or distinct ones"):
         workflows.annotate(jobs=Count("pk")).aggregate(Max("jobs"))
+
+
+def test_q_objects_choose_among_groups(four: Facade) -> None:
+    from django.db.models import Count, Q
+
+    groups = four.BalsamJob.objects.order_by("workflow").values_list("workflow").annotate(n=Count("pk"))
+    assert list(groups.filter(Q(n__gt=1))) == [("w", 3)]
+    assert list(groups.filter(Q(n=1) | ~Q(n__lt=3))) == [("v", 1), ("w", 3)]
