@@ -9,5 +9,6 @@ MOST_SECONDS = 1_000_000_000
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """`1 job`, `2 jobs`, `2 dependencies`."""
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("cy") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

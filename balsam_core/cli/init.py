@@ -33,6 +33,8 @@ def init(path: Path, database: str | None, machine: str | None, group: str | Non
     if group is not None:
         _refuse_shared_password(kind)
     folder = current_folder() / expanded(path)
+    if ".." in folder.parts:
+        folder = folder.resolve()
     if is_site(folder) and (database, machine, group) == (None, None, None):
         # As in Balsam 0.5, whose scripts begin with `balsam init` each time they run.
         print_lines([f"{folder} is a Balsam site already", f"Use it with: . balsamactivate {folder}"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from balsam_core.cli.asking import ask
 from balsam_core.cli.context import current_folder
+from balsam_core.counting import counted
 from balsam_core.errors import DatabaseError
 from balsam_core.opening import site_database
 from balsam_core.site import find_site
@@ -83,8 +84,9 @@ def _copy(source: Store, target: Database, *, alone: bool = True) -> list[str]:
     target.create()
     copied = transfer(source.database, target)
     target.close()
-    counted = ", ".join(f"{copied[name]} {name}" for name in ("jobs", "apps", "dependencies", "events"))
-    return [f"Copied {counted} to {target.name}"]
+    tables = {"jobs": "job", "apps": "app", "dependencies": "dependency", "events": "event"}
+    what = ", ".join(counted(copied[table], noun) for table, noun in tables.items())
+    return [f"Copied {what} to {target.name}"]
 
 
 def refuse_live_launchers(store: Store) -> None:

@@ -53,7 +53,7 @@ def test_a_backup_is_restored_into_a_new_site_and_in_place_of_a_lost_database(
     assert "has rows in its table jobs" in balsam("db", "restore", "backup.db").err
     for lost in site.glob("balsam.db*"):
         lost.unlink()
-    assert balsam.ok("db", "restore", "backup.db").out.startswith("Copied 2 jobs, 1 apps, 0 dependencies, 2 events")
+    assert balsam.ok("db", "restore", "backup.db").out.startswith("Copied 2 jobs, 1 app, 0 dependencies, 2 events")
     assert balsam.jobs() == jobs
     balsam.ok("init", str(site.parent / "new"))
     monkeypatch.chdir(site.parent / "new")
@@ -65,6 +65,10 @@ def test_a_second_init_leaves_the_site_as_it_is(balsam: CommandLine, site: Path)
     balsam.ok("make_dummies", "1")
     assert balsam.ok("init", str(site)).out.startswith(f"{site} is a Balsam site already\n")
     assert len(balsam.jobs()) == 1
+
+
+def test_a_site_beside_the_current_folder_is_known_by_its_plain_path(balsam: CommandLine, site: Path) -> None:
+    assert balsam.ok("init", "../beside").out.startswith(f"Successfully created Balsam site at {site.parent}/beside\n")
 
 
 def test_a_second_init_that_wants_another_site_is_refused(balsam: CommandLine, site: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_copy_there_and_back_and_a_backup_lose_nothing(
     assert (refused.code, "uses this database; stop it" in refused.err) == (1, True)
     store.end_launcher(living, "done")
 
-    assert "Copied 5 jobs, 2 apps, 1 dependencies" in balsam.ok("db", "copy", "--to", url).out
+    assert "Copied 5 jobs, 2 apps, 1 dependency" in balsam.ok("db", "copy", "--to", url).out
     copied = open_store(url)
     assert rows(copied) == rows(store)
     again = balsam("db", "copy", "--to", url)
