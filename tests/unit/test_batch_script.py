@@ -80,11 +80,13 @@ export PATH='/opt/my python/bin':"$PATH"
 export BALSAM_DB_PATH='/home/ada/my site'
 ulimit -c 0
 
+launcher= signalled=
+# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
+trap 'signalled=1; [ -z "$launcher" ] || kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
 '/opt/my python/bin/python' -m balsam_core launcher --job-mode mpi '--wf-filter=it'"'"'s' \
 --time-limit-minutes=28.50 --launch-id=00000000-0000-0000-0000-000000000001 --mpi=srun --gpus-per-node=4 &
 launcher=$!
-# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
-trap 'signalled=1; kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
+[ -z "$signalled" ] || kill -TERM "$launcher" 2>/dev/null
 while :; do
     signalled=
     wait "$launcher"

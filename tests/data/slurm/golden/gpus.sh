@@ -18,10 +18,12 @@ unset LC_ALL
 export PATH=/opt/balsam/bin:"$PATH"
 export BALSAM_DB_PATH=/site
 
+launcher= signalled=
+# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
+trap 'signalled=1; [ -z "$launcher" ] || kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
 /opt/balsam/bin/python -m balsam_core launcher --job-mode mpi --consume-all --time-limit-minutes=28.50 --launch-id=00000000-0000-0000-0000-000000000001 --mpi=srun --gpus-per-node=4 &
 launcher=$!
-# The warning before the walltime, a cancellation and the end of the walltime: all end the launcher gracefully.
-trap 'signalled=1; kill -TERM "$launcher" 2>/dev/null' TERM INT HUP USR1
+[ -z "$signalled" ] || kill -TERM "$launcher" 2>/dev/null
 while :; do
     signalled=
     wait "$launcher"
